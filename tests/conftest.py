@@ -1,0 +1,20 @@
+"""Options and fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-gpu", action="store_true", help="fail, rather than skip, tests marked gpu where CUDA is missing"
+    )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") is None or torch.cuda.is_available():
+        return
+    if item.config.getoption("--require-gpu"):
+        pytest.fail("CUDA is not available, and --require-gpu was given", pytrace=False)
+    pytest.skip("needs a CUDA device")
