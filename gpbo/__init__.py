@@ -1,0 +1,93 @@
+"""Bayesian optimization: a Gaussian process behind a thin ask/tell interface.
+
+Names are loaded when they are first used, so that ``import gpbo`` stays cheap.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gpbo.errors import (
+        ArgumentError,
+        ArgumentTypeError,
+        FailedTrialWarning,
+        GpboError,
+        NotReadyError,
+        SpaceError,
+        SpaceExhausted,
+        SpaceTypeError,
+        TellError,
+        TellTypeError,
+        TrialStateError,
+        UnknownTrialError,
+    )
+    from gpbo.loop import minimize
+    from gpbo.optimizer import Optimizer
+    from gpbo.parameters import Categorical, Float, Int
+    from gpbo.space import Space
+    from gpbo.strategy import AskReport
+    from gpbo.trials import Batch, Trial, Trials
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ArgumentError": "errors",
+    "ArgumentTypeError": "errors",
+    "AskReport": "strategy",
+    "Batch": "trials",
+    "Categorical": "parameters",
+    "FailedTrialWarning": "errors",
+    "Float": "parameters",
+    "GpboError": "errors",
+    "Int": "parameters",
+    "NotReadyError": "errors",
+    "Optimizer": "optimizer",
+    "Space": "space",
+    "SpaceError": "errors",
+    "SpaceExhausted": "errors",
+    "SpaceTypeError": "errors",
+    "TellError": "errors",
+    "TellTypeError": "errors",
+    "Trial": "trials",
+    "TrialStateError": "errors",
+    "Trials": "trials",
+    "UnknownTrialError": "errors",
+    "minimize": "loop",
+}
+
+__all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
+    "AskReport",
+    "Batch",
+    "Categorical",
+    "FailedTrialWarning",
+    "Float",
+    "GpboError",
+    "Int",
+    "NotReadyError",
+    "Optimizer",
+    "Space",
+    "SpaceError",
+    "SpaceExhausted",
+    "SpaceTypeError",
+    "TellError",
+    "TellTypeError",
+    "Trial",
+    "TrialStateError",
+    "Trials",
+    "UnknownTrialError",
+    "minimize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'gpbo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"gpbo.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,49 @@
+"""What gpbo raises: one root, and a child for each kind of caller mistake or limit."""
+
+
+class GpboError(Exception):
+    """Root of every error gpbo raises on purpose."""
+
+
+class ArgumentError(GpboError, ValueError):
+    """An argument of a public call has a value that cannot work."""
+
+
+class ArgumentTypeError(ArgumentError, TypeError):
+    """An argument of a public call has the wrong type."""
+
+
+class SpaceError(GpboError, ValueError):
+    """A search space, or a point that should lie in it, is invalid."""
+
+
+class SpaceTypeError(SpaceError, TypeError):
+    """A part of a search space, or of a point, has the wrong type."""
+
+
+class TellError(GpboError, ValueError):
+    """Results handed to the optimizer do not fit the trials they belong to."""
+
+
+class TellTypeError(TellError, TypeError):
+    """A result handed to the optimizer is not a real number."""
+
+
+class TrialStateError(TellError):
+    """The trial is not in a state that allows this call, e.g. it was told before."""
+
+
+class UnknownTrialError(GpboError, LookupError):
+    """No trial of this optimizer has this id."""
+
+
+class SpaceExhausted(GpboError, RuntimeError):
+    """A finite space holds fewer untried points than were asked for."""
+
+
+class NotReadyError(GpboError, RuntimeError):
+    """The answer needs results that have not been told yet."""
+
+
+class FailedTrialWarning(UserWarning):
+    """A value was NaN or infinite: its trial counts as failed."""
