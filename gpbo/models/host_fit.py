@@ -1,0 +1,105 @@
+"""Projected BFGS on the compiled log posterior: the whole fit is one call into compiled code."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpbo.compiled.quasi_newton import quasi_newton_step, update_curvature
+from gpbo.compiled.runtime import jit
+from gpbo.models.host_objective import negative_log_posterior
+
+Array = NDArray[np.float64]
+
+
+@jit()
+def maximise_posterior(
+    start: Array,
+    H: Array,
+    carried: bool,
+    lower: Array,
+    upper: Array,
+    X: Array,
+    y: Array,
+    known: Array,
+    infer: bool,
+    kind: int,
+    priors: Array,
+    iterations: int,
+) -> tuple[Array, float, int]:
+    """Maximises the log posterior from ``start`` with inverse Hessian ``H`` (overwritten by the last one).
+
+    The quasi-Newton matrix of the previous fit is a far better start than its optimum alone: one new observation hardly
+    moves the curvature, and the refit takes 4-14 evaluations instead of 15-90.
+
+    Args:
+        start: First theta, shape (p,).
+        H: Inverse Hessian per observation, shape (p, p); read only when ``carried``.
+        carried: Whether H holds curvature of an earlier fit.
+        lower, upper: Bounds, shape (p,); equal bounds freeze a coordinate.
+        iterations: Most line searches.
+        X, y, known, infer, kind, priors: As in ``negative_log_posterior``.
+
+    Returns:
+        theta, the value reached (negative log posterior per observation), evaluations.
+    """
+    p = start.shape[0]
+    d, n = X.shape
+    A, G, Z = np.empty((n, n)), np.empty((n, n)), np.empty((d, n))
+    x, x_try, s = np.empty(p), np.empty(p), np.empty(p)
+    for i in range(p):
+        x[i] = min(max(start[i], lower[i]), upper[i])
+    g, g_try, change, step = np.zeros(p), np.zeros(p), np.empty(p), np.empty(p)
+    f = negative_log_posterior(x, g, X, y, known, infer, kind, priors, A, G, Z)
+    evaluations = 1
+    fresh = not carried
+    small = 0
+    for _ in range(iterations):
+        largest = quasi_newton_step(x, g, H, fresh, lower, upper, step)
+        if largest < 0.0:
+            fresh = True
+            largest = -largest
+        if largest < 1e-6:
+            break
+        total, longest = 0.0, 0.0
+        for i in range(p):
+            total += abs(step[i])
+            longest = max(longest, abs(step[i]))
+        t = min(1.0, 1.0 / total) if fresh else 1.0
+        t = min(t, 2.0 / longest)  # a factor e^2 in any hyperparameter is enough for one step
+        accepted = False
+        f_try = f
+        for _trial in range(14):
+            expected = 0.0
+            for i in range(p):
+                x_try[i] = min(max(x[i] + t * step[i], lower[i]), upper[i])
+                s[i] = x_try[i] - x[i]
+                expected += g[i] * s[i]
+            f_try = negative_log_posterior(x_try, g_try, X, y, known, infer, kind, priors, A, G, Z)
+            evaluations += 1
+            if f_try <= f + 1e-4 * expected:
+                accepted = True
+                break
+            shrink = -0.5 * expected / max(f_try - f - expected, 1e-300)
+            t *= min(max(shrink, 0.1), 0.5)
+        if not accepted:
+            if fresh:
+                break
+            fresh = True  # stale curvature: once more along the gradient before giving up
+            continue
+        for i in range(p):
+            change[i] = g_try[i] - g[i]
+            x[i] = x_try[i]
+            g[i] = g_try[i]
+        fresh = update_curvature(H, s, change, fresh)
+        small = small + 1 if f - f_try < 1e-7 * max(abs(f), 1.0) / math.sqrt(n) else 0
+        f = f_try
+        if small >= 2:
+            break
+    if fresh:
+        for i in range(p):
+            for j in range(p):
+                H[i, j] = 1.0 if i == j else 0.0
+    return x, f, evaluations

@@ -1,0 +1,193 @@
+"""The log posterior of the hyperparameters and its maximiser, compiled for the host.
+
+The same mathematics as ``objective.py`` (which is the definition and the oracle), with LAPACK called from compiled code
+and the element-wise work fused into one pass over the lower triangle. theta = [mean, log noise, log outputscale,
+log lengthscales (d)]; coordinates with equal bounds stay where they are.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpbo.compiled.math import covariance_row
+from gpbo.compiled.runtime import dpotrf, dpotri, dtrsm, jit
+
+Array = NDArray[np.float64]
+
+_LOG_2PI = math.log(2.0 * math.pi)
+_FAILED = 1e250  # value where the covariance is not positive definite; finite, so that the line search can step back
+
+
+@jit()
+def factorise(kind: int, Z: Array, scale: float, noise: Array, A: Array, G: Array) -> bool:
+    """Lower Cholesky factor of the covariance of the rows of Z, in the lower triangle of A.
+
+    Args:
+        kind: Kernel number (``gpbo.compiled.math.KINDS``).
+        Z: Scaled inputs, one coordinate a row, shape (d, n).
+        scale: Outputscale.
+        noise: Noise variance of each point, shape (n,).
+        A: Receives the factor, shape (n, n), C order; its upper triangle is not touched.
+        G: Receives the slopes below the diagonal, shape (n, n), or has shape (1, 1) when they are not wanted.
+
+    Returns:
+        False where the matrix is not positive definite to working precision.
+    """
+    d, n = Z.shape
+    squared = np.empty(n)
+    scratch = np.empty(n)
+    keep = G.shape[0] == n
+    for i in range(n):
+        for j in range(i):
+            squared[j] = 0.0
+        for k in range(d):
+            z = Z[k, i]
+            row = Z[k]
+            for j in range(i):
+                squared[j] += (z - row[j]) * (z - row[j])
+        covariance_row(kind, scale, squared, A[i], G[i] if keep else scratch, i)
+        A[i, i] = scale + noise[i]
+    size = np.array([n], dtype=np.int32)
+    info = np.zeros(1, dtype=np.int32)
+    upper = np.array([85], dtype=np.int8)  # 'U': the lower triangle in C order is the upper one to LAPACK
+    dpotrf(upper.ctypes, size.ctypes, A.ctypes, size.ctypes, info.ctypes)
+    return info[0] == 0
+
+
+@jit()
+def solve_factor(A: Array, stride: int, n: int, B: Array, columns: int, transpose: bool) -> None:
+    """Solves L X = B (or L' X = B) in place for B with ``columns`` right-hand sides, each contiguous, shape (columns, >= n).
+
+    Args:
+        A: Lower factor in C order with row length ``stride``; the leading n x n block is used.
+        stride: Row length of A and of B.
+        n: Order of the system.
+        B: Right-hand sides, one a row, of row length ``stride``.
+        columns: Number of right-hand sides.
+        transpose: Solve with the transposed factor.
+    """
+    side = np.array([76, 85, 78 if transpose else 84, 78], dtype=np.int8)  # 'L', 'U', 'N' | 'T', 'N'
+    sizes = np.array([n, columns, stride], dtype=np.int32)
+    one = np.ones(1)
+    dtrsm(
+        side[0:].ctypes,
+        side[1:].ctypes,
+        side[2:].ctypes,
+        side[3:].ctypes,
+        sizes[0:].ctypes,
+        sizes[1:].ctypes,
+        one.ctypes,
+        A.ctypes,
+        sizes[2:].ctypes,
+        B.ctypes,
+        sizes[2:].ctypes,
+    )
+
+
+@jit()
+def log_prior(prior: Array, t: float) -> tuple[float, float]:
+    """Log density of exp(t) and its derivative in t; prior = [family, a, b] with 0 none, 1 log-normal, 2 gamma."""
+    if prior[0] == 1.0:
+        u = (t - prior[1]) / prior[2]
+        return -t - math.log(prior[2]) - 0.5 * _LOG_2PI - 0.5 * u * u, -1.0 - u / prior[2]
+    if prior[0] == 2.0:
+        a, b = prior[1], prior[2]
+        x = math.exp(t)
+        return a * math.log(b) - math.lgamma(a) + (a - 1.0) * t - b * x, (a - 1.0) - b * x
+    return 0.0, 0.0
+
+
+@jit(fast={"reassoc", "contract", "nsz"})
+def weighted_squares(A: Array, G: Array, alpha: Array, Z: Array, out: Array) -> None:
+    """out[k] = sum over i > j of (alpha_i alpha_j - A_ij) G_ij (Z_ki - Z_kj)^2: every lengthscale gradient in one read."""
+    d, n = Z.shape
+    w = np.empty(n)
+    for k in range(d):
+        out[k] = 0.0
+    for i in range(n):
+        a = alpha[i]
+        inverse, slopes = A[i], G[i]
+        for j in range(i):
+            w[j] = (a * alpha[j] - inverse[j]) * slopes[j]
+        for k in range(d):
+            row = Z[k]
+            z = row[i]
+            s = 0.0
+            for j in range(i):
+                s += w[j] * (z - row[j]) * (z - row[j])
+            out[k] += s
+
+
+@jit()
+def negative_log_posterior(
+    theta: Array, gradient: Array, X: Array, y: Array, known: Array, infer: bool, kind: int, priors: Array, A: Array, G: Array, Z: Array
+) -> float:
+    """Negative log posterior per observation and its gradient in theta.
+
+    Args:
+        theta: [mean, log noise, log outputscale, log lengthscales], shape (d + 3,).
+        gradient: Receives the gradient, same shape.
+        X: Inputs, one coordinate a row, shape (d, n).
+        y: Outcomes, shape (n,).
+        known: Known noise variance of each point, shape (n,); used when ``infer`` is False.
+        infer: Whether the noise is homoscedastic and part of theta.
+        kind: Kernel number.
+        priors: Rows [family, a, b] for noise, outputscale, lengthscale.
+        A, G, Z: Scratch of shapes (n, n), (n, n), (d, n).
+
+    Returns:
+        The value, or a huge finite number where the covariance is not positive definite.
+    """
+    d, n = X.shape
+    scale = math.exp(theta[2])
+    noise = np.full(n, math.exp(theta[1])) if infer else known
+    for k in range(d):
+        inverse = math.exp(-theta[3 + k])
+        for i in range(n):
+            Z[k, i] = X[k, i] * inverse
+    gradient[:] = 0.0
+    if not factorise(kind, Z, scale, noise, A, G):
+        return _FAILED
+    half = np.empty((1, n))
+    log_determinant = 0.0
+    for i in range(n):
+        half[0, i] = y[i] - theta[0]
+        log_determinant += math.log(A[i, i])
+    solve_factor(A, n, n, half, 1, False)
+    quadratic = 0.0
+    for i in range(n):
+        quadratic += half[0, i] * half[0, i]
+    value = -0.5 * quadratic - log_determinant - 0.5 * n * _LOG_2PI
+    solve_factor(A, n, n, half, 1, True)
+    alpha = half[0]
+    size = np.array([n], dtype=np.int32)
+    info = np.zeros(1, dtype=np.int32)
+    upper = np.array([85], dtype=np.int8)
+    dpotri(upper.ctypes, size.ctypes, A.ctypes, size.ctypes, info.ctypes)
+    trace = 0.0
+    for i in range(n):
+        gradient[0] += alpha[i]
+        trace += (alpha[i] * alpha[i] - A[i, i]) * noise[i]
+    gradient[1] = 0.5 * trace if infer else 0.0
+    gradient[2] = 0.5 * (quadratic - n - trace)  # tr(M K) = alpha'(K + D)alpha - n - tr(M D): K itself is not needed
+    weighted_squares(A, G, alpha, Z, gradient[3:])
+    if infer:
+        density, slope = log_prior(priors[0], theta[1])
+        value += density
+        gradient[1] += slope
+    density, slope = log_prior(priors[1], theta[2])
+    value += density
+    gradient[2] += slope
+    for k in range(d):
+        density, slope = log_prior(priors[2], theta[3 + k])
+        value += density
+        gradient[3 + k] += slope
+    for k in range(d + 3):
+        gradient[k] = -gradient[k] / n
+    if not math.isfinite(value):
+        gradient[:] = 0.0
+        return _FAILED
+    return -value / n
