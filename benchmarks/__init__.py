@@ -1,0 +1,1 @@
+"""Measurements: what the project claims, and how to make the figures again."""
