@@ -102,8 +102,8 @@ def _heading(lines: list[Line], baseline: str) -> Iterator[str]:
     yield ""
     yield "Every optimizer gets the same budget, one thread, and for each seed the same initial design. Regret is the"
     yield "best value found less the minimum (for the forests, less the best value of all runs). *Difference* is the"
-    yield f"mean paired difference of log10 final regret against `{baseline}`, with its 95 % bootstrap interval over seeds;"
-    yield "below zero is better than the baseline. *Won/tied/lost* counts seeds. Suggestion time includes fitting."
+    yield f"mean paired difference of log10 final regret against `{baseline}`, with its 95 % bootstrap interval over"
+    yield "seeds; below zero is better. *Won/tied/lost* counts seeds. The time of a suggestion includes fitting."
     yield ""
     for provider in PROVIDERS:
         mine = [line for line in lines if line["provider"] == provider]
@@ -146,7 +146,7 @@ def _cases(table: dict[str, dict[str, Runs]], baseline: str) -> Iterator[str]:
         yield ""
         yield f"## {name}"
         yield ""
-        yield f"{case.space.n_params} parameters; {case.budget} evaluations, of which {case.n_initial} are the initial design."
+        yield f"{case.space.n_params} parameters; {case.budget} evaluations, the first {case.n_initial} shared by all."
         yield ""
         yield "| optimizer | seeds | median regret | at half | difference | won/tied/lost | verdict | s/suggestion |"
         yield "|---|---|---|---|---|---|---|---|"
