@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gpbo.parameters import Categorical, Float, Int
+from gpbo.space import Categorical, Parameter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +71,8 @@ def posterior(
     line = [{**fixed, name: value} for value in values]
     mean, sd = opt.predict(line)
     told = [trial for trial in opt.history if trial.value is not None]
-    x, observed = _positions(parameter, values), _positions(parameter, [trial.params[name] for trial in told])
+    observed = np.array([trial.value for trial in told], dtype=np.float64)
+    x, x_observed = _positions(parameter, values), _positions(parameter, [trial.params[name] for trial in told])
     if isinstance(parameter, Categorical):
         ax.errorbar(x, mean, yerr=2 * sd, fmt="_", capsize=4, label="mean ± 2 sd")
         ax.set_xticks(x, [str(value) for value in values])
@@ -80,8 +82,9 @@ def posterior(
             x, mean - 2 * sd, mean + 2 * sd, alpha=0.2, color=curve.get_color(), linewidth=0, label="± 2 sd"
         )
         ax.set_xscale("log" if parameter.log else "linear")
-    nearness = _nearness(opt, [{**trial.params, name: fixed[name]} for trial in told], fixed)
-    ax.scatter(observed, [trial.value for trial in told], s=18, color="black", alpha=nearness, linewidth=0, zorder=3)
+    colours = np.zeros((len(told), 4))  # black, of varying opacity
+    colours[:, 3] = _nearness(opt, [{**trial.params, name: fixed[name]} for trial in told], fixed)
+    ax.scatter(x_observed, observed, s=18, c=colours, linewidth=0, zorder=3)
     ax.scatter([], [], s=18, color="black", linewidth=0, label="observations")
     ax.set(xlabel=name, ylabel="value")
     ax.grid(alpha=0.25)
@@ -97,28 +100,29 @@ def _axes(ax: Axes | None) -> Axes:
     return plt.subplots(layout="constrained")[1]
 
 
-def _values(parameter: Float | Int | Categorical, points: int) -> list[Any]:
+def _values(parameter: Parameter, points: int) -> list[Any]:
     """Native values across the parameter's range: all of them if there are few, else evenly spaced on its scale."""
     count = parameter.count
-    if count is not None and (count <= points or isinstance(parameter, Categorical)):
-        return parameter.natives(range(count))
-    space_evenly = np.geomspace if parameter.log else np.linspace
-    values = space_evenly(float(parameter.low), float(parameter.high), points)
+    if isinstance(parameter, Categorical) or (count is not None and count <= points):
+        return parameter.natives(range(parameter.count or 1))
+    low, high = float(parameter.low), float(parameter.high)
+    values = np.geomspace(low, high, points) if parameter.log else np.linspace(low, high, points)
     if count is None:
-        return [float(value) for value in values]
-    share = (values - parameter.low) / (parameter.high - parameter.low)
-    return parameter.natives(sorted({round(part * (count - 1)) for part in share.tolist()}))
+        return [float(value) for value in values.clip(low, high)]
+    levels = (values - low) / (high - low) * (count - 1)
+    return parameter.natives(sorted({min(round(level), count - 1) for level in levels.tolist()}))
 
 
-def _positions(parameter: Float | Int | Categorical, values: Sequence[Any]) -> list[float]:
+def _positions(parameter: Parameter, values: Sequence[Any]) -> list[float]:
     """Where values stand on the axis: themselves, or the index of a choice."""
     if isinstance(parameter, Categorical):
         return [float(parameter.read(value)) for value in values]
     return [float(value) for value in values]
 
 
-def _nearness(opt: Optimizer, others: list[dict[str, Any]], fixed: dict[str, Any]) -> np.ndarray:
+def _nearness(opt: Optimizer, others: list[dict[str, Any]], fixed: dict[str, Any]) -> NDArray[np.float64]:
     """Opacity of each observation: 1 where its other parameters are the fixed ones, fading to 0.15 across the cube."""
     units = opt.space.encode([fixed, *others])
-    distance = np.sqrt(((units[1:] - units[0]) ** 2).mean(axis=1))
-    return 0.15 + 0.85 * np.exp(-((distance / 0.2) ** 2))
+    squares = ((units[1:] - units[0]) ** 2).mean(axis=1)
+    opacity: NDArray[np.float64] = 0.15 + 0.85 * np.exp(-squares / 0.2**2)
+    return opacity
