@@ -38,7 +38,15 @@ class UnknownTrialError(GpboError, LookupError):
 
 
 class SpaceExhausted(GpboError, RuntimeError):
-    """A finite space holds fewer untried points than were asked for."""
+    """A finite space holds fewer untried points than were asked for.
+
+    Attributes:
+        left: How many it holds.
+    """
+
+    def __init__(self, message: str = "", left: int = 0) -> None:
+        super().__init__(message)
+        self.left = left
 
 
 class NotReadyError(GpboError, RuntimeError):

@@ -43,6 +43,8 @@ class Space:
         cardinality: The number of distinct points; None if a ``Float`` is continuous.
         levels: Per coordinate, int64 of shape (D,): 0 continuous, m >= 2 a grid of m levels (2**62 at most), -1 a
             member of a one-hot group, 1 the constant coordinate of a space of one point.
+        unnamed: Whether the space was made by :meth:`from_bounds`; its users think in vectors rather than names.
+        owner: Per coordinate, the index of the parameter it belongs to, int64 of shape (D,).
     """
 
     def __init__(self, parameters: Mapping[str, Parameter]) -> None:
@@ -68,11 +70,16 @@ class Space:
         finite = [count for count in counts if count is not None]
         self.cardinality: int | None = math.prod(finite) if len(finite) == len(counts) else None
         self.n_params = len(self._parameters)
+        self.unnamed = False
         self._single = self.cardinality == 1
         self.dim: int = 1 if self._single else ends[-1]
         levels = [1] if self._single else [level for one in self._codings for level in one.levels]
         self.levels: NDArray[np.int64] = np.array(levels, dtype=np.int64)
         self.levels.flags.writeable = False
+        widths = [len(one.levels) for one in self._codings]
+        owner = [0] if self._single else np.repeat(np.arange(self.n_params), widths)
+        self.owner: NDArray[np.int64] = np.array(owner, dtype=np.int64)
+        self.owner.flags.writeable = False
 
     @classmethod
     def from_bounds(cls, lower: ArrayLike, upper: ArrayLike) -> "Space":
@@ -97,7 +104,9 @@ class Space:
                 parameters[f"x{index}"] = Float(a, b)
             except SpaceError as error:
                 raise type(error)(f"from_bounds: bounds of dimension {index}: {error}") from None
-        return cls(parameters)
+        space = cls(parameters)
+        space.unnamed = True
+        return space
 
     def __repr__(self) -> str:
         return f"Space({self._parameters!r})"

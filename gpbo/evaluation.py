@@ -1,0 +1,85 @@
+"""Evaluates an objective at one point, in whatever process or machine that happens, and reports how it went."""
+
+import math
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How one evaluation went. Plain data, so that it travels between processes.
+
+    Attributes:
+        value: The outcome; None if the evaluation failed.
+        noise: Standard deviation of the value; None if the objective gave none.
+        reason: Why it failed; empty otherwise.
+        seconds: Time spent in the objective.
+        error: The exception to raise to the caller of ``minimize``; None if there is none to raise.
+    """
+
+    value: float | None
+    noise: float | None = None
+    reason: str = ""
+    seconds: float = 0.0
+    error: Exception | None = None
+
+
+def evaluate(f: Callable[[Any], Any], point: Any, catch: tuple[type[Exception], ...]) -> Evaluation:
+    """``f(point)``; an exception is a failed evaluation, and one that is not in ``catch`` is to be raised as well."""
+    start = time.perf_counter()
+    try:
+        result = f(point)
+    except Exception as error:
+        seconds = time.perf_counter() - start
+        trace = "".join(traceback.format_exception(type(error), error, _after_first(error), chain=True))
+        return Evaluation(
+            None, reason=trace.rstrip(), seconds=seconds, error=None if isinstance(error, catch) else error
+        )
+    seconds = time.perf_counter() - start
+    try:
+        value, noise = _read(result)
+    except (TypeError, ValueError, OverflowError) as error:
+        return Evaluation(None, reason=str(error), seconds=seconds)
+    return Evaluation(value, noise, seconds=seconds)
+
+
+def _after_first(error: Exception) -> Any:
+    """The traceback below ``evaluate``: the user's own code."""
+    return error.__traceback__.tb_next if error.__traceback__ is not None else None
+
+
+def _read(result: Any) -> tuple[float, float | None]:
+    """The value and its noise out of what an objective returned.
+
+    Raises:
+        TypeError: If it is neither a real number nor a pair of them.
+        ValueError: If the value is not finite, or the noise not finite or negative.
+        OverflowError: If it is too large for a float64.
+    """
+    noise = None
+    if isinstance(result, tuple) and len(result) == 2:
+        result, given = result
+        noise = _real(given)
+        if not (math.isfinite(noise) and noise >= 0):
+            raise ValueError(f"the objective returned noise {noise!r}; it must be finite and not negative")
+    value = _real(result)
+    if not math.isfinite(value):
+        raise ValueError(f"value is {value!r}")
+    return value, noise
+
+
+def _real(result: Any) -> float:
+    shown = repr(result)
+    number = result.item() if getattr(result, "size", None) == 1 or _single_tensor(result) else result
+    if isinstance(number, bool) or not isinstance(number, Real):
+        cure = "it must return a real number, or a pair of value and noise"
+        raise TypeError(f"the objective returned {shown[:80]} ({type(result).__name__}); {cure}")
+    return float(number)
+
+
+def _single_tensor(result: Any) -> bool:
+    return hasattr(result, "detach") and result.numel() == 1

@@ -1,0 +1,350 @@
+"""The ask/tell optimizer: what most users hold in their hands."""
+
+import secrets
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpbo import intake
+from gpbo.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    FailedTrialWarning,
+    NotReadyError,
+    SpaceExhausted,
+    TellTypeError,
+)
+from gpbo.ledger import Event, Ledger
+from gpbo.locks import StudyLock
+from gpbo.space import Parameter, Space
+from gpbo.trials import Batch, Trial, Trials
+
+if TYPE_CHECKING:
+    import torch
+    from botorch.acquisition.acquisition import AcquisitionFunction
+    from botorch.models import SingleTaskGP
+
+    from gpbo.strategy import AskReport, Strategy
+
+Floats = NDArray[np.float64]
+
+_MAX_BATCH = 1_000_000
+
+
+class Optimizer:
+    """Suggests points of a space to evaluate, and learns from the values told.
+
+    Threads may share an optimizer; suggestions never repeat. The sign of the objective is settled here: everything
+    below maximises.
+
+    Args:
+        space: The search space, or a dict from name to parameter.
+        direction: "minimize" or "maximize".
+        seed: Suggestions depend on this number and on what was told, on nothing else. Drawn at random when None.
+        n_initial: Size of the space-filling start; chosen by the engine when None.
+        device: "auto", "cpu", "cuda" or "cuda:<index>".
+        kernel: Covariance of the Gaussian process; chosen by the engine when "auto".
+
+    Raises:
+        SpaceError: If ``space`` is not a valid space.
+        ArgumentError: If another argument is invalid.
+
+    Attributes:
+        space: The search space.
+        direction: "minimize" or "maximize".
+        seed: The seed, also when it was drawn.
+        last_ask: What the last ask did; None before the first.
+
+    Example:
+        >>> import gpbo
+        >>> opt = gpbo.Optimizer({"x": gpbo.Float(-1, 1)}, seed=0)
+        >>> for _ in range(3):
+        ...     batch = opt.ask()
+        ...     opt.tell(batch, [x["x"] ** 2 for x in batch.params])
+        >>> len(opt.history)
+        3
+    """
+
+    def __init__(
+        self,
+        space: Space | Mapping[str, Parameter],
+        direction: str = "minimize",
+        seed: int | None = None,
+        *,
+        n_initial: int | None = None,
+        device: "str | torch.device" = "auto",
+        kernel: str = "auto",
+    ) -> None:
+        self.space = space if isinstance(space, Space) else Space(space)
+        if direction not in ("minimize", "maximize"):
+            raise ArgumentError(f"direction must be 'minimize' or 'maximize', got {direction!r}.")
+        self.direction = direction
+        self.seed = secrets.randbits(32) if seed is None else intake.whole("seed", seed, 0, 2**63 - 1)
+        if n_initial is not None:
+            n_initial = intake.whole("n_initial", n_initial, 1, _MAX_BATCH)
+        if not isinstance(kernel, str):
+            raise ArgumentTypeError(f"kernel must be a string, got {intake.shown(kernel)}.")
+        self._sign = 1.0 if direction == "maximize" else -1.0
+        self._lock = StudyLock()
+        self._ledger = Ledger(self.space, self._sign)
+        self._strategy = _make_strategy(self.space, kernel, n_initial, intake.device_name(device), self.seed)
+        self.last_ask: AskReport | None = None
+
+    def __repr__(self) -> str:
+        with self._lock.reading():
+            ledger = self._ledger
+            counts = f"{len(ledger.complete)} complete, {len(ledger.failed)} failed, {len(ledger.pending)} pending"
+            best = f"; best {self.best().value!r}" if ledger.complete else ""
+        verb = "minimizing" if self.direction == "minimize" else "maximizing"
+        names = "parameter" if len(self.space) == 1 else "parameters"
+        return f"<Optimizer {verb} over {len(self.space)} {names}: {counts}{best}; seed {self.seed}>"
+
+    # The loop ---------------------------------------------------------------------------------------------------
+
+    def ask(self, q: int = 1) -> Batch:
+        """``q`` distinct new points, chosen in view of everything told and everything pending.
+
+        Raises:
+            ArgumentError: If ``q`` is not a positive integer.
+            SpaceExhausted: If a finite space holds fewer than ``q`` untried points; nothing changes then.
+        """
+        q = intake.whole("ask: q", q, 1, _MAX_BATCH)
+        with self._lock.computing():
+            with self._lock.reading():
+                data = self._ledger.data()
+                left = self._untried()
+            if left is not None and q > left:
+                total = self.space.cardinality
+                raise SpaceExhausted(f"ask: {q} new points wanted, but {left} of the space's {total} are left.", left)
+            U, report = self._strategy.suggest(data, q, self._ledger.asks)
+            codes = self.space.decode_codes(U)
+            assert len(set(codes)) == q, "the strategy repeated a point"
+            with self._lock.changing():
+                first = len(self._ledger.codes)
+                self._record({"kind": "ask", "codes": codes})
+                self.last_ask = report
+                return self._batch(range(first, first + q))
+
+    def tell(self, trials: "Batch | Trial | int | Sequence[Trial | int]", values: Any, noise: Any = None) -> None:
+        """Report the outcomes of pending trials, in any order and number.
+
+        Everything is checked before anything changes. A NaN or infinite value makes its trial failed, with one
+        :class:`FailedTrialWarning` per call, given when all outcomes are recorded.
+
+        Args:
+            trials: A Batch or a slice of it, a Trial, an id, or several Trials or ids.
+            values: One real number per trial: a float, a list, a NumPy array or a torch tensor, (q,) or (q, 1).
+            noise: Standard deviations of the values, one per value or one for all; 0 means exact. None: unknown.
+
+        Raises:
+            UnknownTrialError: If a trial was never handed out.
+            TrialStateError: If a trial was told, failed or forgotten before.
+            TellError: If the numbers of trials and values differ, a value is not a real number, a deviation is negative
+                or not finite, or a trial is named twice.
+        """
+        with self._lock.computing():
+            ids = intake.pending_ids("tell", trials, self._ledger, self.space)
+            found = intake.results(
+                "tell", values, noise, len(ids), lambda i: intake.named(ids[i], self._ledger, self.space)
+            )
+            if ids:
+                event: Event = {"kind": "tell", "ids": ids, **found}
+                with self._lock.changing():
+                    self._record(event)
+        _warn_failed("tell", ids, found["reasons"])
+
+    def fail(self, trials: "Batch | Trial | int | Sequence[Trial | int]", reason: str = "") -> None:
+        """Report that pending trials have no outcome. They are never proposed again, and never fitted as a value.
+
+        Raises:
+            UnknownTrialError: If a trial was never handed out.
+            TrialStateError: If a trial is not pending.
+            TellError: If the reason is not a string, or a trial is named twice.
+        """
+        if not isinstance(reason, str):
+            raise TellTypeError(f"fail: the reason must be a string, got {intake.shown(reason)}.")
+        with self._lock.computing():
+            ids = intake.pending_ids("fail", trials, self._ledger, self.space)
+            if ids:
+                none: list[float | None] = [None] * len(ids)
+                event: Event = {
+                    "kind": "tell",
+                    "ids": ids,
+                    "values": none,
+                    "noise": none,
+                    "reasons": [reason] * len(ids),
+                }
+                with self._lock.changing():
+                    self._record(event)
+
+    def forget(self, trials: "Batch | Trial | int | Sequence[Trial | int]") -> None:
+        """Release pending trials: nobody will evaluate them. Their points may be proposed again.
+
+        Raises:
+            UnknownTrialError: If a trial was never handed out.
+            TrialStateError: If a trial is not pending.
+            TellError: If a trial is named twice.
+        """
+        with self._lock.computing():
+            ids = intake.pending_ids("forget", trials, self._ledger, self.space)
+            if ids:
+                with self._lock.changing():
+                    self._record({"kind": "forget", "ids": ids})
+
+    def add(self, params_or_x: Any, values: Any, noise: Any = None) -> Batch:
+        """Record outcomes of points that were never asked for; a point may be there before, or twice.
+
+        Args:
+            params_or_x: A dict, a list of dicts, an array of shape (m, n_params) or (n_params,), or a data frame with
+                a column per parameter.
+            values: One real number per point, as in :meth:`tell`; NaN or infinite for a failed evaluation.
+            noise: As in :meth:`tell`.
+
+        Returns:
+            The new trials, complete or failed.
+
+        Raises:
+            SpaceError: If a point does not lie in the space; names the parameter, the value and its bounds.
+            TellError: If the values or deviations do not fit.
+        """
+        codes = intake.points("add", params_or_x, self.space)
+        found = intake.results(
+            "add", values, noise, len(codes), lambda i: f"point {i} {self.space.params([codes[i]])[0]!r}"
+        )
+        with self._lock.computing(), self._lock.changing():
+            first = len(self._ledger.codes)
+            if codes:
+                event: Event = {"kind": "add", "codes": codes, **found}
+                self._record(event)
+            batch = self._batch(range(first, first + len(codes)))
+        _warn_failed("add", batch.ids, found["reasons"])
+        return batch
+
+    # What is known ----------------------------------------------------------------------------------------------
+
+    @property
+    def history(self) -> Trials:
+        """Complete and failed trials, in order of telling."""
+        with self._lock.reading():
+            return self._ledger.history()
+
+    @property
+    def pending(self) -> Trials:
+        """Trials handed out and not told, failed or forgotten yet, in order of asking."""
+        with self._lock.reading():
+            ids = list(self._ledger.pending)
+            return Trials(ids, len(ids), self._ledger.trial)
+
+    def trial(self, trial_id: int) -> Trial:
+        """The trial with this id, as it is now.
+
+        Raises:
+            UnknownTrialError: If there is none.
+        """
+        with self._lock.reading():
+            return self._ledger.trial(intake.known_id("trial", trial_id, self._ledger, self.space))
+
+    def best(self) -> Trial:
+        """The complete trial with the best value; the first of them when several are equal.
+
+        Raises:
+            NotReadyError: If no trial is complete.
+        """
+        with self._lock.reading():
+            self._need_values("best()")
+            return self._ledger.trial(self._ledger.complete[int(np.argmax(self._ledger.data().y))])
+
+    def recommend(self) -> Trial:
+        """The complete trial with the best posterior mean, which noise misleads less than the best value.
+
+        Raises:
+            NotReadyError: If no trial is complete.
+        """
+        with self._lock.computing():
+            self._need_values("recommend()")
+            return self._ledger.trial(self._ledger.complete[self._strategy.recommend(self._ledger.data())])
+
+    def predict(self, params_or_x: Any) -> tuple[Floats, Floats]:
+        """Posterior mean and standard deviation of the objective, without observation noise.
+
+        Args:
+            params_or_x: Points, as in :meth:`add`.
+
+        Returns:
+            Mean and standard deviation, each of shape (m,), in the user's units and direction.
+
+        Raises:
+            SpaceError: If a point does not lie in the space.
+            NotReadyError: If no trial is complete.
+        """
+        codes = intake.points("predict", params_or_x, self.space)
+        with self._lock.computing():
+            self._need_values("predict()")
+            if not codes:
+                return np.empty(0), np.empty(0)
+            mean, std = self._strategy.predict(self._ledger.data(), self.space.encode_codes(codes))
+            return self._sign * mean, std
+
+    @property
+    def model(self) -> "SingleTaskGP":
+        """The fitted Gaussian process: unit cube in, standardized outcome out, which is maximised.
+
+        Raises:
+            NotReadyError: If no trial is complete.
+        """
+        with self._lock.computing():
+            self._need_values("model")
+            return self._strategy.model(self._ledger.data())
+
+    def acquisition(self, q: int = 1) -> "AcquisitionFunction":
+        """The acquisition function for ``q`` points, on :attr:`model`: unit cube in, shape (b, q, D) -> (b,).
+
+        Raises:
+            ArgumentError: If ``q`` is not a positive integer.
+            NotReadyError: If no trial is complete.
+        """
+        q = intake.whole("acquisition: q", q, 1, _MAX_BATCH)
+        with self._lock.computing():
+            self._need_values("acquisition()")
+            return self._strategy.acquisition(self._ledger.data(), q)
+
+    def _record(self, event: Event) -> None:
+        """The one place where the study changes."""
+        self._ledger.apply(event)
+
+    def _batch(self, ids: Sequence[int]) -> Batch:
+        codes = [self._ledger.codes[i] for i in ids]
+        x, U = self.space.x_of_codes(codes), self._ledger.rows(ids)
+        return Batch(self._ledger.trials(ids), x, U, self._strategy.device)
+
+    def _untried(self) -> int | None:
+        """How many points were never proposed or added; None if the space is infinite."""
+        if self.space.cardinality is None:
+            return None
+        return max(self.space.cardinality - len(self._ledger.data().taken), 0)
+
+    def _need_values(self, what: str) -> None:
+        if not self._ledger.complete:
+            failed = len(self._ledger.failed)
+            found = f"all {failed} trials told have failed" if failed else "nothing was told yet"
+            raise NotReadyError(
+                f"{what} needs at least one complete trial, but {found}; tell() or add() a finite value."
+            )
+
+
+def _make_strategy(space: Space, kernel: str, n_initial: int | None, device: str, seed: int) -> "Strategy":
+    """The engine, imported here: it loads BoTorch."""
+    from gpbo.strategy import Settings, Strategy
+
+    return Strategy(space, Settings(kernel=kernel, n_initial=n_initial, device=device), seed)
+
+
+def _warn_failed(call: str, ids: Sequence[int], reasons: Sequence[str]) -> None:
+    failed = [(trial_id, reason) for trial_id, reason in zip(ids, reasons, strict=True) if reason]
+    if failed:
+        shown = ", ".join(f"trial {trial_id} ({reason})" for trial_id, reason in failed[:5])
+        more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
+        warnings.warn(f"{call}: recorded as failed: {shown}{more}.", FailedTrialWarning, stacklevel=3)

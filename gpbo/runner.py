@@ -1,0 +1,241 @@
+"""A run of ``minimize``: keeps evaluations going, records how they end, and knows when to stop."""
+
+import queue
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, TypeAlias
+
+from gpbo.errors import SpaceExhausted
+from gpbo.evaluation import Evaluation, evaluate
+from gpbo.locks import interrupts_deferred
+from gpbo.optimizer import Optimizer
+from gpbo.progress import Progress
+from gpbo.trials import Batch, Trial
+
+Callback: TypeAlias = Callable[[Optimizer, Sequence[Trial]], object]
+
+_BROKEN_AFTER = 3  # an executor that raises this often, and never delivers, is taken to be broken
+_POLL_SECONDS = 0.2  # how soon a wait notices the time limit, and Ctrl-C where waiting blocks it
+
+
+class Executor(Protocol):
+    """Where evaluations run: anything with the ``submit`` of PEP 3148."""
+
+    def submit(self, f: Callable[..., Any], /, *args: Any) -> Any:
+        """A future with ``result``, ``cancel`` and ``add_done_callback``."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to do; see ``minimize`` for the meaning of each."""
+
+    f: Callable[[Any], Any]
+    n: int
+    batch: int
+    executor: Executor | None
+    callbacks: tuple[Callback, ...]
+    catch: tuple[type[Exception], ...]
+    timeout: float
+    target: float | None
+
+
+class Run:
+    """One run. ``go`` does it; the attributes tell how it went.
+
+    Attributes:
+        done: Evaluations that ended, well or not.
+        success: Whether the run came to an end it was meant to have.
+        message: Why it ended.
+        seconds_objective: Time spent in the objective, all workers together.
+        seconds_suggest: Time spent in asking.
+    """
+
+    def __init__(self, plan: Plan, optimizer: Optimizer, progress: Progress) -> None:
+        self._plan, self._optimizer, self._progress = plan, optimizer, progress
+        self._started = 0
+        self._open: set[int] = set()  # ids asked for and not settled: released at the end
+        self._running: dict[int, Any] = {}  # futures by trial id
+        self._ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+        self._delivered = False
+        self._executor_errors = 0
+        self._first_reason = ""
+        self._deadline = time.monotonic() + plan.timeout
+        self.done = 0
+        self.success = True
+        self.message = ""
+        self.seconds_objective = 0.0
+        self.seconds_suggest = 0.0
+
+    def go(self) -> None:
+        """Run to the end, whatever it is, and leave nothing pending behind."""
+        try:
+            self._show()
+            if self._plan.executor is None:
+                self._evaluate_here()
+            else:
+                self._evaluate_elsewhere(self._plan.executor)
+        except KeyboardInterrupt:
+            self._keep_what_ended()
+            self._stop(f"interrupted after {self.done} evaluations", success=False)
+        finally:
+            self._release()
+            self._progress.close()
+        if not self.message:
+            self.message = f"{self.done} evaluations done"
+        if self.done and self._first_reason and not self._any_value():
+            self.success = False
+            self.message += f"; none succeeded, the first because: {self._first_reason}"
+
+    def _evaluate_here(self) -> None:
+        while self.done < self._plan.n and not self._over():
+            for trial in self._suggest(min(self._plan.batch, self._plan.n - self.done)):
+                if self._over():
+                    return
+                self._settle(trial.id, evaluate(self._plan.f, self._point(trial), self._plan.catch))
+
+    def _evaluate_elsewhere(self, executor: Executor) -> None:
+        self._refill(executor)
+        while self._running:
+            try:
+                self._collect(*self._ended.get(timeout=_POLL_SECONDS))
+                while not self._ended.empty():  # what ended together is replaced together
+                    self._collect(*self._ended.get_nowait())
+            except queue.Empty:
+                pass
+            if self._over():
+                self._cancel_waiting()
+            else:
+                self._refill(executor)
+
+    def _refill(self, executor: Executor) -> None:
+        """Have ``batch`` evaluations running again."""
+        wanted = min(self._plan.batch - len(self._running), self._plan.n - self._started)
+        if wanted <= 0 or self._over():
+            return
+        for trial in self._suggest(wanted):
+            try:
+                future = executor.submit(evaluate, self._plan.f, self._point(trial), self._plan.catch)
+            except Exception as error:
+                self._stop(f"the executor takes no work: {type(error).__name__}: {error}", success=False)
+                return
+            self._started += 1
+            self._running[trial.id] = future
+            future.add_done_callback(partial(self._note, trial.id))
+
+    def _note(self, trial_id: int, future: Any) -> None:
+        self._ended.put((trial_id, future))
+
+    def _collect(self, trial_id: int, future: Any) -> None:
+        """Record how an evaluation elsewhere ended."""
+        if self._running.pop(trial_id, None) is None:
+            return
+        try:
+            evaluation = future.result()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # cancellation is no Exception in asyncio and Dask
+            if any(kind.__name__ == "CancelledError" for kind in type(error).__mro__):
+                return  # it says nothing about the point, which is released at the end
+            trouble = f"{type(error).__name__}: {error}"
+            self._executor_errors += 1
+            never_worked = not self._delivered and self._executor_errors >= _BROKEN_AFTER
+            if isinstance(error, BrokenExecutor) or never_worked:
+                self._stop(f"the executor failed: {trouble}", success=False)
+            self._settle(trial_id, Evaluation(None, reason=f"the executor failed: {trouble}"))
+            return
+        self._delivered = True
+        self._settle(trial_id, evaluation)
+
+    def _suggest(self, q: int) -> Sequence[Trial]:
+        """Up to ``q`` new trials; none, and a stop, when the space is exhausted."""
+        start = time.monotonic()
+        with interrupts_deferred():
+            trials: Batch | tuple[Trial, ...] = ()
+            try:
+                trials = self._optimizer.ask(q)
+            except SpaceExhausted as exhausted:
+                if exhausted.left:
+                    trials = self._optimizer.ask(exhausted.left)
+                else:
+                    self._stop("the space is exhausted: every point was tried")
+            self._open.update(trial.id for trial in trials)
+            self.seconds_suggest += time.monotonic() - start
+        return trials
+
+    def _settle(self, trial_id: int, evaluation: Evaluation) -> None:
+        """Record an outcome, show it, and see what it means for the run."""
+        self._keep(trial_id, evaluation)
+        self._show()
+        if evaluation.error is not None:
+            raise evaluation.error
+        value, target = evaluation.value, self._plan.target
+        if value is not None and target is not None:
+            reached = value <= target if self._optimizer.direction == "minimize" else value >= target
+            if reached:
+                self._stop(f"target reached: {value!r}")
+        trials = [self._optimizer.trial(trial_id)]
+        for callback in self._plan.callbacks:
+            try:
+                callback(self._optimizer, trials)
+            except StopIteration as stop:
+                self._stop(f"stopped by a callback{f': {stop}' if str(stop) else ''}")
+
+    def _keep(self, trial_id: int, evaluation: Evaluation) -> None:
+        with interrupts_deferred():
+            if evaluation.value is None:
+                self._optimizer.fail(trial_id, evaluation.reason)
+                self._first_reason = self._first_reason or evaluation.reason.strip().rpartition("\n")[2]
+            else:
+                self._optimizer.tell(trial_id, evaluation.value, evaluation.noise)
+            self._open.discard(trial_id)
+            self.done += 1
+            self.seconds_objective += evaluation.seconds
+
+    def _keep_what_ended(self) -> None:
+        """After Ctrl-C: record the evaluations that ended, wait for none."""
+        while not self._ended.empty():
+            trial_id, future = self._ended.get_nowait()
+            if self._running.pop(trial_id, None) is None:
+                continue
+            try:
+                evaluation = future.result()
+            except BaseException:  # Ctrl-C reaches the workers too; whatever it did to them is no result
+                continue
+            self._keep(trial_id, evaluation)
+
+    def _cancel_waiting(self) -> None:
+        """Take back what no worker has begun; wait for the rest."""
+        for trial_id, future in list(self._running.items()):
+            # A future that cannot tell whether it runs, such as Dask's, would be cancelled amid its evaluation.
+            if hasattr(future, "running") and future.cancel() is True:
+                self._running.pop(trial_id, None)
+
+    def _release(self) -> None:
+        for future in self._running.values():
+            future.cancel()
+        with interrupts_deferred():
+            self._optimizer.forget([trial_id for trial_id in self._optimizer.pending.ids if trial_id in self._open])
+
+    def _over(self) -> bool:
+        if not self.message and time.monotonic() >= self._deadline:
+            self._stop(f"time limit of {self._plan.timeout:g} s reached after {self.done} evaluations")
+        return bool(self.message)
+
+    def _stop(self, message: str, success: bool = True) -> None:
+        """Start nothing new. The first reason to stop is the one that is told, except that trouble is always told."""
+        if not self.message or (self.success and not success):
+            self.message, self.success = message, success
+
+    def _point(self, trial: Trial) -> Any:
+        return trial.x.copy() if self._optimizer.space.unnamed else trial.params
+
+    def _any_value(self) -> bool:
+        return any(trial.state == "complete" for trial in self._optimizer.history)
+
+    def _show(self) -> None:
+        self._progress.update(
+            self._optimizer, self.done, len(self._running), self.seconds_objective, self.seconds_suggest
+        )
