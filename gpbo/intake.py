@@ -21,6 +21,7 @@ from gpbo.errors import (
     UnknownTrialError,
 )
 from gpbo.ledger import Ledger, Outcomes
+from gpbo.scalars import shown
 from gpbo.space import Codes, Space
 from gpbo.trials import Trial
 
@@ -32,12 +33,6 @@ _CURES = {
     "failed": "it failed before; use add() to record a result for its point after all",
     "forgotten": "it was forgotten; use add() to record a result for its point after all",
 }
-
-
-def shown(value: object) -> str:
-    """A value and its type, short enough for a message."""
-    text = repr(value)
-    return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
 
 
 def pending_ids(call: str, target: Any, ledger: Ledger, space: Space) -> list[int]:

@@ -13,6 +13,7 @@ from gpbo.optimizer import Optimizer
 from gpbo.parameters import Parameter
 from gpbo.progress import Progress, Show
 from gpbo.runner import Callback, Executor, Plan, Run
+from gpbo.scalars import shown
 from gpbo.space import Space
 
 if TYPE_CHECKING:
@@ -138,15 +139,15 @@ def _space(given: Any) -> Space:
     try:
         pairs = [tuple(pair) for pair in given]
     except TypeError:
-        raise ArgumentTypeError(f"space is {intake.shown(given)}; {cure}.") from None
+        raise ArgumentTypeError(f"space is {shown(given)}; {cure}.") from None
     if not pairs or any(len(pair) != 2 for pair in pairs):
-        raise ArgumentError(f"space is {intake.shown(given)}; {cure}.")
+        raise ArgumentError(f"space is {shown(given)}; {cure}.")
     return Space.from_bounds([low for low, _ in pairs], [high for _, high in pairs])
 
 
 def _check_resumed(optimizer: Any, space: Any, direction: str | None, fresh: bool) -> None:
     if not isinstance(optimizer, Optimizer):
-        raise ArgumentTypeError(f"optimizer must be a gpbo.Optimizer, got {intake.shown(optimizer)}.")
+        raise ArgumentTypeError(f"optimizer must be a gpbo.Optimizer, got {shown(optimizer)}.")
     if space is not None and _space(space) != optimizer.space:
         raise ArgumentError("space is not the space of the optimizer to go on with; leave it out.")
     if direction not in (None, optimizer.direction):
@@ -159,7 +160,7 @@ def _check_resumed(optimizer: Any, space: Any, direction: str | None, fresh: boo
 
 def _callable(what: str, given: Any) -> Any:
     if not callable(given):
-        raise ArgumentTypeError(f"{what} must be callable, got {intake.shown(given)}.")
+        raise ArgumentTypeError(f"{what} must be callable, got {shown(given)}.")
     return given
 
 
@@ -167,13 +168,13 @@ def _callbacks(given: Any) -> tuple[Callback, ...]:
     if callable(given):
         return (given,)
     if not isinstance(given, Iterable):
-        raise ArgumentTypeError(f"callbacks must be a list of functions, got {intake.shown(given)}.")
+        raise ArgumentTypeError(f"callbacks must be a list of functions, got {shown(given)}.")
     return tuple(_callable("a callback", one) for one in given)
 
 
 def _executor(given: Any) -> Executor | None:
     if given is not None and not callable(getattr(given, "submit", None)):
-        raise ArgumentTypeError(f"executor must have a submit method as in PEP 3148, got {intake.shown(given)}.")
+        raise ArgumentTypeError(f"executor must have a submit method as in PEP 3148, got {shown(given)}.")
     executor: Executor | None = given
     return executor
 
@@ -181,13 +182,13 @@ def _executor(given: Any) -> Executor | None:
 def _exceptions(given: Any) -> tuple[type[Exception], ...]:
     kinds = given if isinstance(given, tuple) else (given,)
     if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
-        raise ArgumentTypeError(f"catch must be an exception class or a tuple of them, got {intake.shown(given)}.")
+        raise ArgumentTypeError(f"catch must be an exception class or a tuple of them, got {shown(given)}.")
     return kinds
 
 
 def _real(what: str, given: Any, positive: bool = False) -> float:
     if isinstance(given, bool) or not isinstance(given, Real):
-        raise ArgumentTypeError(f"{what} must be a real number, got {intake.shown(given)}.")
+        raise ArgumentTypeError(f"{what} must be a real number, got {shown(given)}.")
     if math.isnan(given) or (positive and given <= 0):
         raise ArgumentError(f"{what} must be a {'positive ' if positive else ''}number, got {given!r}.")
     return float(given)

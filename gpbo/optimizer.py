@@ -19,6 +19,7 @@ from gpbo.errors import (
 )
 from gpbo.ledger import Event, Ledger
 from gpbo.locks import StudyLock
+from gpbo.scalars import shown
 from gpbo.space import Parameter, Space
 from gpbo.trials import Batch, Trial, Trials
 
@@ -86,7 +87,7 @@ class Optimizer:
         if n_initial is not None:
             n_initial = intake.whole("n_initial", n_initial, 1, _MAX_BATCH)
         if not isinstance(kernel, str):
-            raise ArgumentTypeError(f"kernel must be a string, got {intake.shown(kernel)}.")
+            raise ArgumentTypeError(f"kernel must be a string, got {shown(kernel)}.")
         self._sign = 1.0 if direction == "maximize" else -1.0
         self._lock = StudyLock()
         self._ledger = Ledger(self.space, self._sign)
@@ -165,7 +166,7 @@ class Optimizer:
             TellError: If the reason is not a string, or a trial is named twice.
         """
         if not isinstance(reason, str):
-            raise TellTypeError(f"fail: the reason must be a string, got {intake.shown(reason)}.")
+            raise TellTypeError(f"fail: the reason must be a string, got {shown(reason)}.")
         with self._lock.computing():
             ids = intake.pending_ids("fail", trials, self._ledger, self.space)
             if ids:

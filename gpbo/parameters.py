@@ -7,12 +7,12 @@ continuous ``Float``, and the index of the level, counted from 0, for everything
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from fractions import Fraction
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from gpbo import scalars
 from gpbo.errors import SpaceError, SpaceTypeError
 
 Code: TypeAlias = int | float
@@ -55,7 +55,7 @@ class Float:
             object.__setattr__(self, "step", step)
             if step <= 0:
                 raise SpaceError(f"{self}: step must be positive, got {step!r}.")
-            count = (_exact(high) - _exact(low)) // _exact(step) + 1
+            count = (scalars.decimal(high) - scalars.decimal(low)) // scalars.decimal(step) + 1
             if count > _MAX_LEVELS:
                 raise SpaceError(f"{self}: the step makes more than 2**63 levels; leave it out for a continuous range.")
             object.__setattr__(self, "_grid", _decimal_grid(low, step))
@@ -80,7 +80,7 @@ class Float:
             SpaceError: If the value is not finite, lies outside the range or between two steps.
             SpaceTypeError: If it is not a real number.
         """
-        number = _number(value)
+        number = scalars.real(value)
         if not math.isfinite(number):
             raise SpaceError(f"is {value!r}; it must be finite and lie in [{self.low!r}, {self.high!r}]")
         if not self.low <= number <= self.high:
@@ -92,7 +92,10 @@ class Float:
             return number + 0.0
         if self.step is None:
             return 0
-        index = min(max(round((_exact(number) - _exact(self.low)) / _exact(self.step)), 0), self._count - 1)
+        index = min(
+            max(round((scalars.decimal(number) - scalars.decimal(self.low)) / scalars.decimal(self.step)), 0),
+            self._count - 1,
+        )
         level = self.natives([index])[0]
         if abs(number - level) > max(1e-6 * self.step, slack * abs(level)):
             raise SpaceError(f"is {value!r}, between two steps of {self!r}; the nearest value is {level!r}")
@@ -137,7 +140,7 @@ class Int:
         for name in ("low", "high"):
             value = getattr(self, name)
             if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
-                raise SpaceTypeError(f"{self}: {name} must be an integer, got {value!r} ({type(value).__name__}).")
+                raise SpaceTypeError(f"{self}: {name} must be an integer, got {scalars.shown(value)}.")
             if not _INT_MIN <= int(value) <= _INT_MAX:
                 raise SpaceError(f"{self}: {name} is beyond int64; it must lie in [-2**63, 2**63 - 1].")
             object.__setattr__(self, name, int(value))
@@ -158,11 +161,11 @@ class Int:
             SpaceError: If the value lies outside the range or between two integers.
             SpaceTypeError: If it is not a number.
         """
-        value = _plain(value)
+        value = scalars.plain(value)
         if type(value) is int:
             number = value
         else:
-            real = _number(value)
+            real = scalars.real(value)
             if not real.is_integer():
                 raise SpaceError(f"is {value!r}; it must be a whole number in [{self.low}, {self.high}]")
             number = int(real)
@@ -206,14 +209,17 @@ class Categorical:
 
     def __init__(self, choices: Iterable[Any], *, ordered: bool = False) -> None:
         if isinstance(choices, (str, bytes, dict, set, frozenset)) or not isinstance(choices, Iterable):
-            shown = f"{choices!r} ({type(choices).__name__})"
-            raise SpaceTypeError(f"Categorical: choices must be a list or a tuple, in a fixed order; got {shown}.")
-        plain = tuple(_plain(choice) for choice in choices)
+            got = scalars.shown(choices)
+            raise SpaceTypeError(f"Categorical: choices must be a list or a tuple, in a fixed order; got {got}.")
+        plain = tuple(scalars.plain(choice) for choice in choices)
         if not plain:
             raise SpaceError("Categorical: there must be at least one choice; got none.")
         codes: dict[Any, int] = {}
         for index, choice in enumerate(plain):
-            identity = _identity(choice)
+            try:
+                identity = scalars.identity(choice)
+            except SpaceError as error:
+                raise type(error)(f"Categorical: {error}.") from None
             if identity in codes:
                 raise SpaceError(f"Categorical: choice {choice!r} is there twice, at {codes[identity]} and {index}.")
             codes[identity] = index
@@ -243,9 +249,9 @@ class Categorical:
         Raises:
             SpaceError: If the value is not one of the choices.
         """
-        value = _plain(value)
+        value = scalars.plain(value)
         try:
-            found = self._codes.get(_identity(value))
+            found = self._codes.get(scalars.identity(value))
         except SpaceError:
             found = None
         if found is None and type(value) in (int, float):
@@ -273,30 +279,9 @@ class Categorical:
 Parameter: TypeAlias = Float | Int | Categorical
 
 
-def _plain(value: Any) -> Any:
-    """NumPy scalars, and arrays and tensors that hold a single number without axes, as the plain Python value."""
-    if type(value) in (float, int, str, bool):
-        return value
-    if isinstance(value, np.generic) or (getattr(value, "shape", None) == () and hasattr(value, "item")):
-        return value.item()
-    return value
-
-
-def _number(value: Any) -> float:
-    value = _plain(value)
-    if type(value) is float:
-        return value
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise SpaceTypeError(f"is {value!r} ({type(value).__name__}); it must be a real number")
-    try:
-        return float(value)
-    except OverflowError:
-        raise SpaceError("is too large for a float64; it must be finite") from None
-
-
 def _bound(parameter: Float, name: str, value: Any) -> float:
     try:
-        number = _number(value)
+        number = scalars.real(value)
     except SpaceError as error:
         raise type(error)(f"{parameter}: {name} {error}.") from None
     if not math.isfinite(number):
@@ -318,28 +303,11 @@ def _check_bounds(parameter: Float | Int) -> None:
         raise SpaceError(f"{parameter}: a log scale needs low > 0, got {parameter.low!r}; raise low or use log=False.")
 
 
-def _exact(number: float) -> Fraction:
-    """The decimal number that ``repr`` shows, exactly: 0.1 is one tenth."""
-    return Fraction(repr(number))
-
-
 def _decimal_grid(low: float, step: float) -> tuple[int, int, int]:
     """Integers (first, pace, unit) such that level k is (first + pace * k) / unit, rounded once."""
-    first, pace = _exact(low), _exact(step)
+    first, pace = scalars.decimal(low), scalars.decimal(step)
     unit = math.lcm(first.denominator, pace.denominator)
     return int(first * unit), int(pace * unit), unit
-
-
-def _identity(choice: Any) -> Any:
-    """A key that tells 1, True and 1.0 apart."""
-    if isinstance(choice, tuple):
-        return tuple, tuple(_identity(part) for part in choice)
-    if type(choice) not in (str, int, float, bool, type(None)):
-        cure = "use str, int, float, bool, None or a tuple of these, and look the object up by it"
-        raise SpaceTypeError(f"Categorical: choice {choice!r} is a {type(choice).__name__}; {cure}.")
-    if choice != choice:
-        raise SpaceError("Categorical: a choice is NaN, which equals nothing; use None or a string for it.")
-    return type(choice), choice
 
 
 def _shortened(choices: tuple[Any, ...]) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from gpbo.encoding import coding
 from gpbo.errors import SpaceError, SpaceTypeError
 from gpbo.parameters import Categorical, Code, Float, Int, Parameter
+from gpbo.scalars import shown
 
 Floats = NDArray[np.float64]
 Codes: TypeAlias = tuple[Code, ...]
@@ -51,17 +52,17 @@ class Space:
         if isinstance(parameters, Space):
             parameters = dict(parameters.items())
         if not isinstance(parameters, Mapping):
-            raise SpaceTypeError(f"Space needs a dict from name to parameter, got {_shown(parameters)}.")
+            raise SpaceTypeError(f"Space needs a dict from name to parameter, got {shown(parameters)}.")
         if not parameters:
             raise SpaceError("Space needs at least one parameter, got none.")
         for name, parameter in parameters.items():
             if not isinstance(name, str):
-                raise SpaceTypeError(f"Space: parameter names must be strings, got {_shown(name)}.")
+                raise SpaceTypeError(f"Space: parameter names must be strings, got {shown(name)}.")
             if not name:
                 raise SpaceError("Space: a parameter's name is empty; give it a name.")
             if not isinstance(parameter, (Float, Int, Categorical)):
                 cure = "use gpbo.Float(low, high), gpbo.Int(low, high) or gpbo.Categorical(choices)"
-                raise SpaceTypeError(f"Space: parameter {name!r} is {_shown(parameter)}; {cure}.")
+                raise SpaceTypeError(f"Space: parameter {name!r} is {shown(parameter)}; {cure}.")
         self._parameters = dict(parameters)
         self._codings = [coding(parameter) for parameter in self._parameters.values()]
         ends = np.cumsum([0] + [len(one.levels) for one in self._codings]).tolist()
@@ -153,7 +154,7 @@ class Space:
             SpaceTypeError: If ``params`` is not a mapping, or a value has the wrong type.
         """
         if not isinstance(params, Mapping):
-            raise SpaceTypeError(f"A point must be a dict from parameter name to value, got {_shown(params)}.")
+            raise SpaceTypeError(f"A point must be a dict from parameter name to value, got {shown(params)}.")
         if params.keys() != self._parameters.keys():
             for name in self._parameters:
                 if name not in params:
@@ -317,12 +318,7 @@ def _array(name: str, values: Any) -> NDArray[Any]:
     try:
         array = np.asarray(values)
     except ValueError:
-        raise SpaceError(f"{name} must be a rectangular array of real numbers, got {_shown(values)}.") from None
+        raise SpaceError(f"{name} must be a rectangular array of real numbers, got {shown(values)}.") from None
     if array.dtype.kind not in "iuf":
-        raise SpaceTypeError(f"{name} must be an array of real numbers, got {_shown(values)}.")
+        raise SpaceTypeError(f"{name} must be an array of real numbers, got {shown(values)}.")
     return array
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
