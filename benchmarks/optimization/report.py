@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.optimization.registry import BASELINE, CASES, PROVIDERS, Case
-from benchmarks.optimization.run import RESULTS, Line, read
+from benchmarks.optimization.run import RESULTS, read
+from benchmarks.record import Line
 
 Array = NDArray[np.float64]
 

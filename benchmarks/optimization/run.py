@@ -6,32 +6,26 @@ python -m benchmarks.optimization.run --providers gpbo botorch --cases branin --
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
-import platform
-import subprocess
 import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks import record
+from benchmarks.record import Line
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-PACKAGES = ("gpbo", "torch", "gpytorch", "botorch", "numpy", "scipy", "optuna", "scikit-learn")
-Line = dict[str, Any]
 
 
 def read(folder: Path = RESULTS) -> list[Line]:
     """All result lines of a folder; of runs that were repeated, the last."""
-    lines = [json.loads(text) for path in sorted(folder.glob("*.jsonl")) for text in path.read_text().splitlines()]
-    return list({(line["case"], line["provider"], line["seed"]): line for line in lines}.values())
+    return list({(line["case"], line["provider"], line["seed"]): line for line in record.read(folder)}.values())
 
 
 def run(case_name: str, provider_name: str, seed: int) -> Line:
@@ -73,20 +67,6 @@ def run(case_name: str, provider_name: str, seed: int) -> Line:
     }
 
 
-def stamp() -> Line:
-    """Versions, commit and time, the same for all lines of a call."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=HERE, capture_output=True, text=True, check=False).stdout.strip()
-
-    return {
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        "commit": git("rev-parse", "--short=12", "HEAD"),
-        "dirty": bool(git("status", "--porcelain", "--", "../../gpbo", "../../kernels", "*.py")),
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
 def run_all(tasks: list[tuple[str, str, int]], jobs: int) -> Iterator[Line]:
     """Lines of the tasks as they finish, from ``jobs`` processes with one thread each."""
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
@@ -116,11 +96,9 @@ def main() -> None:
         for provider in options.providers
         if (case, provider, seed) not in known
     ]
-    options.out.mkdir(parents=True, exist_ok=True)
-    origin = stamp()
+    made = record.origin()
     for line in tqdm(run_all(tasks, options.jobs), total=len(tasks), desc="runs"):
-        with (options.out / f"{line['provider']}.jsonl").open("a") as file:
-            file.write(json.dumps({**line, **origin}) + "\n")
+        record.append(options.out / f"{line['provider']}.jsonl", line | made)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import forest
+from benchmarks import forest, record
 from benchmarks.optimization import report, run
 from benchmarks.optimization.registry import BASELINE, CASES, PROVIDERS, Case
 from gpbo import problems
@@ -78,7 +78,7 @@ def test_interval_covers_the_mean_and_reaches_verdicts():
 
 
 def test_report_is_made_from_lines(case, tmp_path):
-    origin = {"versions": dict.fromkeys(run.PACKAGES, "1.0"), "commit": "abc"}
+    origin = {"versions": dict.fromkeys(record.PACKAGES, "1.0"), "commit": "abc"}
     lines = [run.run("small", provider, seed) | origin for provider in (BASELINE, "sobol") for seed in (0, 1)]
     table = report.collect(lines)
     text = report.markdown(table, lines, BASELINE)
