@@ -58,7 +58,7 @@ def profile(kind: str, distance: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _distance(Z1: Tensor, Z2: Tensor) -> Tensor:
-    """Euclidean distances, (..., n1, n2), from differences: the expanded square loses half the digits when points are close."""
+    """Euclidean distances, (..., n1, n2), from differences: the expanded square is inexact for close points."""
     return torch.cdist(Z1, Z2, compute_mode="donot_use_mm_for_euclid_dist")
 
 
@@ -111,7 +111,7 @@ def covariance(kind: str, X1: Tensor, X2: Tensor, lengthscale: Tensor) -> Tensor
     """
     if kind not in KINDS:
         raise ValueError(f"unknown kernel kind {kind!r}; use one of {', '.join(KINDS)}")
-    result: Tensor = _Covariance.apply(kind, X1, X2, lengthscale)
+    result: Tensor = _Covariance.apply(kind, X1, X2, lengthscale)  # type: ignore[no-untyped-call]
     return result
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gpbo.acquisition.host import evaluate
-from gpbo.compiled.quasi_newton import quasi_newton_step, update_curvature
-from gpbo.compiled.runtime import jit
+from gpbo.acquisition.compiled import evaluate
+from gpbo.numerics.quasi_newton import quasi_newton_step, update_curvature
+from gpbo.numerics.runtime import jit
 
 Array = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def maximise(
         lower, upper: Bounds of each start, shape (R, d); equal bounds freeze a coordinate.
         iterations: Most rounds; one round evaluates every start that is still moving once.
         tolerance: A start has converged when two accepted steps in a row gain less than this.
-        The rest as in ``gpbo.acquisition.host.evaluate``.
+        The rest as in ``gpbo.acquisition.compiled.evaluate``.
 
     Returns:
         Points (R, d), values (R,), number of point evaluations.
@@ -97,7 +97,22 @@ def maximise(
             for k in range(d):
                 x_try[a, k] = min(max(x[r, k] + length[r] * step[r, k], lower[r, k]), upper[r, k])
         values = evaluate(
-            x_try[:count], g_try[:count], mode, kind, scale, constant, inverse, Z, L, beta, first, m, normals, best, V[:count], W[:count]
+            x_try[:count],
+            g_try[:count],
+            mode,
+            kind,
+            scale,
+            constant,
+            inverse,
+            Z,
+            L,
+            beta,
+            first,
+            m,
+            normals,
+            best,
+            V[:count],
+            W[:count],
         )
         evaluations += count
         moving = 0

@@ -1,8 +1,8 @@
 """Log expected improvement with gradients for many points at once, compiled for the host.
 
 The posterior is a bordered lower Cholesky factor L of the covariance of n observations and j conditioned points, and
-beta = L^-1 (y - c). With v = L^-1 k(x) the mean is c + v'beta and the variance k(x, x) - v'v: two triangular solves give
-value and gradient, and no inverse is formed, so nearly duplicate points stay accurate.
+beta = L^-1 (y - c). With v = L^-1 k(x) the mean is c + v'beta and the variance k(x, x) - v'v: two triangular solves
+give value and gradient, and no inverse is formed, so nearly duplicate points stay accurate.
 
 A conditioned point adds one row to L. Its fantasy is mean + sd * z, whose entry in beta is exactly z, so S fantasies of
 j points are a (j, S) table of normals and share one factor and one beta.
@@ -15,9 +15,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from gpbo.compiled.math import covariance_row, log_improvement
-from gpbo.compiled.runtime import jit
-from gpbo.models.host_objective import solve_factor
+from gpbo.models.compiled_objective import solve_factor
+from gpbo.models.compiled_posterior import whitened_rows
+from gpbo.numerics.rows import log_improvement
+from gpbo.numerics.runtime import jit
 
 Array = NDArray[np.float64]
 
@@ -25,38 +26,9 @@ LOG_EI, MEAN = 0, 1
 _MIN_VARIANCE = 1e-12  # BoTorch's clamp in its analytic acquisition functions
 
 
-@jit()
-def whitened_rows(kind: int, scale: float, U: Array, inverse: Array, Z: Array, L: Array, m: int, V: Array, W: Array) -> None:
-    """V[r] = L^-1 k(u_r) and W[r] = slopes of k(u_r), for every row of U.
-
-    Args:
-        kind, scale: Kernel number and outputscale.
-        U: Points, shape (R, d).
-        inverse: Inverse lengthscales, shape (d,).
-        Z: Scaled inputs of observations and conditioned points, shape (d, capacity).
-        L: Lower factor, shape (capacity, capacity).
-        m: Rows of L in use.
-        V, W: Receive the results, shapes (R, capacity); W of shape (1, 1) when slopes are not wanted.
-    """
-    R, d = U.shape
-    squared = np.empty(m)
-    scratch = np.empty(m)
-    keep = W.shape[0] == R and W.shape[1] == V.shape[1]
-    for r in range(R):
-        for i in range(m):
-            squared[i] = 0.0
-        for k in range(d):
-            z = U[r, k] * inverse[k]
-            row = Z[k]
-            for i in range(m):
-                squared[i] += (z - row[i]) * (z - row[i])
-        covariance_row(kind, scale, squared, V[r], W[r] if keep else scratch, m)
-    solve_factor(L, L.shape[0], m, V, R, False)
-
-
 @jit(fast={"reassoc", "contract", "nsz"})
 def moments(v: Array, beta: Array, scale: float, m: int) -> tuple[float, float]:
-    """v'beta and the clamped variance scale - v'v over the first m entries."""
+    """V'beta and the clamped variance scale - v'v over the first m entries."""
     mean, square = 0.0, 0.0
     for i in range(m):
         mean += v[i] * beta[i]
@@ -66,7 +38,7 @@ def moments(v: Array, beta: Array, scale: float, m: int) -> tuple[float, float]:
 
 @jit(fast={"reassoc", "contract", "nsz"})
 def input_gradient(coefficients: Array, slopes: Array, z: Array, inverse: Array, Z: Array, m: int, out: Array) -> None:
-    """out = d/du of sum_i coefficients_i k(u, x_i), from the slopes of k."""
+    """Out = d/du of sum_i coefficients_i k(u, x_i), from the slopes of k."""
     for i in range(m):
         coefficients[i] *= slopes[i]
     for k in range(z.shape[0]):
@@ -180,4 +152,17 @@ def evaluate(
         solve_factor(L, L.shape[0], m, V, R, True)
         for r in range(R):
             input_gradient(V[r], W[r], U[r] * inverse, inverse, Z, m, gradient[r])
+    return values
+
+
+@jit()
+def screen_values(
+    V: Array, scale: float, constant: float, beta: Array, first: int, m: int, normals: Array, best: Array
+) -> Array:
+    """LogEI for points whose whitened rows V (R, capacity) are known; the other arguments as in ``evaluate``."""
+    values = np.empty(V.shape[0])
+    slopes = np.empty(best.shape[0])
+    for r in range(V.shape[0]):
+        mean, variance = moments(V[r], beta, scale, m)
+        values[r] = mixture(mean + constant, math.sqrt(variance), V[r], first, m, normals, best, slopes)[0]
     return values

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from gpbo.compiled.quasi_newton import quasi_newton_step, update_curvature
-from gpbo.compiled.runtime import jit
-from gpbo.models.host_objective import negative_log_posterior
+from gpbo.models.compiled_objective import negative_log_posterior
+from gpbo.numerics.quasi_newton import quasi_newton_step, update_curvature
+from gpbo.numerics.runtime import jit
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from gpbo.compiled.runtime import jit
+from gpbo.numerics.runtime import jit
 
 Array = NDArray[np.float64]
 
@@ -95,7 +95,7 @@ def covariance_row(kind: int, scale: float, squared: Array, k: Array, slope: Arr
 
 @jit()
 def log_improvement(u: float) -> tuple[float, float, float]:
-    """log h(u), Phi(u)/h(u) and phi(u)/h(u) with h(u) = phi(u) + u Phi(u), stable in both tails.
+    """Log h(u), Phi(u)/h(u) and phi(u)/h(u) with h(u) = phi(u) + u Phi(u), stable in both tails.
 
     Below u = -6 the ratio 1 - |u| Phi(u)/phi(u) is evaluated as a continued fraction of Mills' ratio: the textbook form
     cancels there (Ament et al. 2023, eq. 9 and appendix A use erfcx to the same end).

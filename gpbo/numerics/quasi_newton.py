@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gpbo.compiled.runtime import jit
+from gpbo.numerics.runtime import jit
 
 Array = NDArray[np.float64]
 
 
 @jit()
 def quasi_newton_step(x: Array, g: Array, H: Array, fresh: bool, lower: Array, upper: Array, step: Array) -> float:
-    """step = descent direction on the free coordinates; returns the largest free gradient entry (0: stationary)."""
+    """Step = descent direction on the free coordinates; returns the largest free gradient entry (0: stationary)."""
     d = x.shape[0]
     largest = 0.0
     for i in range(d):

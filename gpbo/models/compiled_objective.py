@@ -12,8 +12,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from gpbo.compiled.math import covariance_row
-from gpbo.compiled.runtime import dpotrf, dpotri, dtrsm, jit
+from gpbo.numerics.rows import covariance_row
+from gpbo.numerics.runtime import dpotrf, dpotri, dtrsm, jit
 
 Array = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ def factorise(kind: int, Z: Array, scale: float, noise: Array, A: Array, G: Arra
     """Lower Cholesky factor of the covariance of the rows of Z, in the lower triangle of A.
 
     Args:
-        kind: Kernel number (``gpbo.compiled.math.KINDS``).
+        kind: Kernel number (``gpbo.numerics.rows.KINDS``).
         Z: Scaled inputs, one coordinate a row, shape (d, n).
         scale: Outputscale.
         noise: Noise variance of each point, shape (n,).
@@ -54,12 +54,13 @@ def factorise(kind: int, Z: Array, scale: float, noise: Array, A: Array, G: Arra
     info = np.zeros(1, dtype=np.int32)
     upper = np.array([85], dtype=np.int8)  # 'U': the lower triangle in C order is the upper one to LAPACK
     dpotrf(upper.ctypes, size.ctypes, A.ctypes, size.ctypes, info.ctypes)
-    return info[0] == 0
+    return bool(info[0] == 0)
 
 
 @jit()
 def solve_factor(A: Array, stride: int, n: int, B: Array, columns: int, transpose: bool) -> None:
-    """Solves L X = B (or L' X = B) in place for B with ``columns`` right-hand sides, each contiguous, shape (columns, >= n).
+    """Solves L X = B (or L' X = B) in place; right-hand sides are rows of B, shape (columns, >= n).
+    >= n).
 
     Args:
         A: Lower factor in C order with row length ``stride``; the leading n x n block is used.
@@ -102,7 +103,7 @@ def log_prior(prior: Array, t: float) -> tuple[float, float]:
 
 @jit(fast={"reassoc", "contract", "nsz"})
 def weighted_squares(A: Array, G: Array, alpha: Array, Z: Array, out: Array) -> None:
-    """out[k] = sum over i > j of (alpha_i alpha_j - A_ij) G_ij (Z_ki - Z_kj)^2: every lengthscale gradient in one read."""
+    """out[k] = sum over i > j of (alpha_i alpha_j - A_ij) G_ij (Z_ki - Z_kj)^2: all lengthscale gradients at once."""
     d, n = Z.shape
     w = np.empty(n)
     for k in range(d):
@@ -123,7 +124,17 @@ def weighted_squares(A: Array, G: Array, alpha: Array, Z: Array, out: Array) -> 
 
 @jit()
 def negative_log_posterior(
-    theta: Array, gradient: Array, X: Array, y: Array, known: Array, infer: bool, kind: int, priors: Array, A: Array, G: Array, Z: Array
+    theta: Array,
+    gradient: Array,
+    X: Array,
+    y: Array,
+    known: Array,
+    infer: bool,
+    kind: int,
+    priors: Array,
+    A: Array,
+    G: Array,
+    Z: Array,
 ) -> float:
     """Negative log posterior per observation and its gradient in theta.
 
@@ -190,4 +201,4 @@ def negative_log_posterior(
     if not math.isfinite(value):
         gradient[:] = 0.0
         return _FAILED
-    return -value / n
+    return float(-value / n)

@@ -1,0 +1,100 @@
+"""The engine's acquisition in plain torch, on any device: the definition that the compiled twin is held against."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gpbo.acquisition.log_improvement import log_improvement
+from gpbo.models.spec import Array
+from gpbo.models.torch_posterior import TorchPosterior
+
+_MIN_VARIANCE = 1e-12
+
+
+class TorchImprovement:
+    """``Improvement`` (see ``improvement.py``) on a ``TorchPosterior``."""
+
+    def __init__(self, posterior: TorchPosterior, best: float | None, normals: Array) -> None:
+        """The acquisition before anything is conditioned on; arguments as in ``HostImprovement``."""
+        self.posterior = posterior
+        self.first = posterior.m
+        self.normals = posterior.tensor(normals)
+        self.best = torch.full_like(self.normals[:1].sum(0), -math.inf if best is None else best)
+
+    def _mixture(self, V: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Value, d/d mean of each fantasy (R, S), d/d sd (R,) and sd (R,) from whitened rows (R, m)."""
+        p = self.posterior
+        mean = p.constant + V @ p.beta
+        variance = (p.scale - V.square().sum(-1)).clamp_min(_MIN_VARIANCE)
+        sd = variance.sqrt()
+        j = p.m - self.first
+        best = self.best if j else self.best[:1]
+        means = mean[:, None] + (V[:, self.first :] @ self.normals[:j] if j else 0.0)
+        logs, up, density = log_improvement((means - best) / sd[:, None])
+        total = torch.logsumexp(logs, -1)
+        weight = (logs - total[:, None]).exp()
+        value = sd.log() + total - math.log(len(best))
+        slope = (weight * density).sum(-1) / sd
+        return value, weight * up / sd[:, None], torch.where(variance > _MIN_VARIANCE, slope, 0.0), sd
+
+    def evaluate(self, U: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (R,) and gradients (R, D) for points on the device, without a host synchronisation."""
+        p = self.posterior
+        z = U * p.inverse
+        k, slopes = p.covariance(z, p.Z)
+        V = p.solve(k)
+        value, up, density, sd = self._mixture(V)
+        right = up.sum(-1, keepdim=True) * p.beta - (density / sd)[:, None] * V
+        if p.m > self.first:
+            right[:, self.first :] += up @ self.normals[: p.m - self.first].mT
+        W = p.solve_transposed(right) * slopes
+        return value, (W @ p.Z - z * W.sum(-1, keepdim=True)) * p.inverse
+
+    def values(self, U: Array) -> Array:
+        """Values at the rows of U, shape (R,)."""
+        p = self.posterior
+        V = p.solve(p.covariance(p.tensor(U) * p.inverse, p.Z)[0])
+        return self._mixture(V)[0].cpu().numpy()
+
+    def values_and_gradients(self, U: Array) -> tuple[Array, Array]:
+        """Values (R,) and gradients (R, D)."""
+        value, gradient = self.evaluate(self.posterior.tensor(U))
+        return value.cpu().numpy(), gradient.cpu().numpy()
+
+    def believe(self, U: Array) -> None:
+        """Conditions on points with the posterior mean as their outcome; only before the first ``fantasise``."""
+        assert self.posterior.m == self.first
+        self.posterior.condition(U)
+        self.first = self.posterior.m
+
+    def fantasise(self, U: Array) -> None:
+        """Conditions on points one after the other, with one fantasy of each per sample."""
+        p = self.posterior
+        for u in U:
+            p.condition(u[None])
+            row = p.L[-1]
+            j = p.m - self.first
+            if j > len(self.normals):
+                self.normals = torch.nn.functional.pad(self.normals, (0, 0, 0, j - len(self.normals)))
+            fantasy = p.constant + row @ p.beta + row[self.first :] @ self.normals[:j]
+            self.best = torch.maximum(self.best, fantasy)
+
+    def screen(self, U: Array) -> TorchScreen:
+        """The candidates U as a set to choose starts from."""
+        return TorchScreen(self, U)
+
+
+class TorchScreen:
+    """Candidates whose values are computed anew when asked for."""
+
+    def __init__(self, improvement: TorchImprovement, U: Array) -> None:
+        self.U = np.ascontiguousarray(U)
+        self._improvement = improvement
+
+    def values(self) -> Array:
+        """Acquisition values, shape (R,)."""
+        return self._improvement.values(self.U)

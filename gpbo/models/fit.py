@@ -1,0 +1,156 @@
+"""MAP hyperparameters of an exact GP: closed form where the model is known, BoTorch's own fit where it is not."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from botorch.exceptions.errors import ModelFittingError
+from botorch.fit import fit_gpytorch_mll
+from botorch.models import SingleTaskGP
+from gpytorch.mlls import ExactMarginalLogLikelihood
+from torch import Tensor
+
+from gpbo.models.compiled_fit import maximise_posterior
+from gpbo.models.exact import MIN_KNOWN_NOISE, Problem, Unrecognised, read_model, write_theta
+from gpbo.models.objective import log_posterior
+from gpbo.models.spec import Array
+from gpbo.numerics import available, host_threads
+from gpbo.numerics.batched_bfgs import minimise
+from gpbo.numerics.rows import KINDS
+
+logger = logging.getLogger(__name__)
+
+_CPU = torch.device("cpu")
+_ITERATIONS = 200
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A maximum of the log posterior.
+
+    Attributes:
+        theta: [mean, log noise, log outputscale, log lengthscales], shape (d + 3,).
+        curvature: Inverse Hessian of the negative log posterior per observation there, shape (d + 3, d + 3).
+        log_posterior: Value in nats; -inf when no point with a positive definite covariance was found.
+        evaluations: Evaluations of the objective.
+    """
+
+    theta: Array
+    curvature: Array
+    log_posterior: float
+    evaluations: int
+
+
+def fit(
+    problem: Problem, previous: Fit | None = None, *, device: torch.device = _CPU, compiled: bool | None = None
+) -> Fit:
+    """Maximises the log posterior, from an earlier fit's optimum and curvature if there is one.
+
+    Args:
+        problem: Specification and data.
+        previous: An earlier fit of the same specification, usually on fewer observations.
+        device: Where to compute.
+        compiled: Force (True) or forbid (False) the compiled host path; None takes it where it can run.
+    """
+    host = device.type == "cpu" and available() if compiled is None else compiled
+    start = problem.spec.start() if previous is None else previous.theta
+    curvature = None if previous is None else previous.curvature
+    return (_fit_host if host else _fit_torch)(problem, start, curvature, device)
+
+
+def _known(problem: Problem) -> Array:
+    n = len(problem.y)
+    return np.zeros(n) if problem.known is None else np.maximum(problem.known, MIN_KNOWN_NOISE)
+
+
+def _fit_host(problem: Problem, start: Array, curvature: Array | None, device: torch.device) -> Fit:
+    spec, n = problem.spec, len(problem.y)
+    lower, upper = spec.bounds()
+    H = np.eye(spec.d + 3) if curvature is None else curvature.copy()
+    with host_threads(1 if n < 1000 else None):
+        theta, value, evaluations = maximise_posterior(
+            start,
+            H,
+            curvature is not None,
+            lower,
+            upper,
+            np.ascontiguousarray(problem.X.T),
+            np.ascontiguousarray(problem.y),
+            _known(problem),
+            spec.infer_noise,
+            KINDS[spec.kind],
+            spec.priors(),
+            _ITERATIONS,
+        )
+    return Fit(theta, H, -value * n if value < 1e200 else -np.inf, evaluations)
+
+
+def _fit_torch(problem: Problem, start: Array, curvature: Array | None, device: torch.device) -> Fit:
+    spec, n = problem.spec, len(problem.y)
+
+    def tensor(values: Array) -> Tensor:
+        return torch.as_tensor(values, dtype=torch.float64, device=device)
+
+    X, y = tensor(problem.X), tensor(problem.y)
+    known = None if spec.infer_noise else tensor(_known(problem))
+
+    def objective(theta: Tensor) -> tuple[Tensor, Tensor]:
+        value, gradient = log_posterior(spec, X, y, known, theta)
+        return -value / n, -gradient / n
+
+    lower, upper = spec.bounds()
+    theta, value, H, evaluations = minimise(
+        objective,
+        tensor(start)[None],
+        tensor(lower),
+        tensor(upper),
+        curvature=None if curvature is None else tensor(curvature)[None],
+        iterations=2 * _ITERATIONS,
+        tolerance=1e-7 / float(np.sqrt(n)),
+        gradient_tolerance=1e-6,
+        first_step=0.5,
+    )
+    return Fit(theta[0].cpu().numpy(), H[0].cpu().numpy(), -value.item() * n, evaluations)
+
+
+def fit_model(model: SingleTaskGP) -> str:
+    """Fits any BoTorch model in place and leaves it in eval mode.
+
+    Args:
+        model: A ``SingleTaskGP``, or any model with an exact marginal likelihood.
+
+    Returns:
+        "closed form", or "BoTorch: ..." with what the closed form did not recognise.
+    """
+    model.train()
+    try:
+        problem, theta = read_model(model)
+    except Unrecognised as reason:
+        _fit_stock(model)
+        return f"BoTorch: {reason}"
+    spec = problem.spec
+    lower, upper = spec.bounds()
+    cold = Fit(np.clip(theta, lower, upper), np.eye(spec.d + 3), -np.inf, 0)
+    result = (_fit_host if available() and problem.X.shape[0] else _fit_torch)(problem, cold.theta, None, _CPU)
+    if not np.isfinite(result.log_posterior):
+        _fit_stock(model)
+        return "BoTorch: the covariance is not positive definite at the starting point"
+    write_theta(model, result.theta)
+    model.eval()
+    return "closed form"
+
+
+def _fit_stock(model: SingleTaskGP) -> None:
+    """BoTorch's fit; when even its restarts fail the model keeps its hyperparameters, which is said once."""
+    mll = ExactMarginalLogLikelihood(model.likelihood, model)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fit_gpytorch_mll(mll)
+    except ModelFittingError as error:
+        logger.warning("BoTorch could not fit the model and its hyperparameters stay as they were: %s", error)
+    model.eval()

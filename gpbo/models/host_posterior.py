@@ -1,0 +1,140 @@
+"""Posterior of an exact GP with fixed hyperparameters, on the host: one lower Cholesky factor that grows row by row."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpbo.models.compiled_objective import factorise, solve_factor
+from gpbo.models.compiled_posterior import append_row, whitened_rows
+from gpbo.models.exact import MIN_KNOWN_NOISE, Problem
+from gpbo.models.spec import Array
+from gpbo.numerics.rows import KINDS
+
+_NO_SLOPES = np.empty((1, 1))
+
+
+class NotPositiveDefinite(Exception):
+    """The covariance stayed singular with the largest jitter that would not change the model."""
+
+
+class HostPosterior:
+    """L, beta = L^-1 (y - c) and the scaled inputs, with room for points that are conditioned on later.
+
+    Attributes:
+        kind: Kernel number.
+        scale, constant: Outputscale and mean.
+        inverse: Inverse lengthscales, shape (d,).
+        Z: Scaled inputs, one coordinate a row, shape (d, capacity).
+        L: Lower factor, C order, shape (capacity, capacity).
+        beta: Shape (capacity,); zero in the rows of conditioned points, whose fantasies are kept by the acquisition.
+        n: Observations.
+        m: Observations and conditioned points.
+    """
+
+    def __init__(self, problem: Problem, theta: Array, room: int = 0) -> None:
+        """Factorises the covariance.
+
+        Args:
+            problem: Specification and data.
+            theta: Hyperparameters, shape (d + 3,).
+            room: Points that may be appended.
+
+        Raises:
+            NotPositiveDefinite: If even jitter of a millionth of the outputscale does not help.
+        """
+        n, d = problem.X.shape
+        self.kind = KINDS[problem.spec.kind]
+        self.scale, self.constant = math.exp(theta[2]), float(theta[0])
+        self.inverse: Array = np.exp(-theta[3:])
+        self.n = self.m = n
+        capacity = n + room
+        self.Z: Array = np.empty((d, capacity))
+        self.Z[:, :n] = problem.X.T * self.inverse[:, None]
+        self.L: Array = np.empty((capacity, capacity))
+        self.beta: Array = np.zeros(capacity)
+        noise = np.full(n, math.exp(theta[1])) if problem.known is None else np.maximum(problem.known, MIN_KNOWN_NOISE)
+        self.noise: Array = noise
+        block = np.empty((n, n))
+        inputs = np.ascontiguousarray(self.Z[:, :n])
+        for jitter in (0.0, 1e-10, 1e-8, 1e-6):
+            if factorise(self.kind, inputs, self.scale, noise + jitter * self.scale, block, _NO_SLOPES):
+                break
+        else:
+            raise NotPositiveDefinite
+        self.L[:n, :n] = block
+        self.set_outcomes(problem.y)
+
+    def set_outcomes(self, y: Array) -> None:
+        """Replaces the outcomes, shape (n,); the factor does not depend on them. O(n^2)."""
+        beta = np.zeros((1, self.L.shape[0]))
+        beta[0, : self.n] = y - self.constant
+        solve_factor(self.L, self.L.shape[0], self.n, beta, 1, False)
+        self.beta = beta[0]
+        self.beta[self.n :] = 0.0
+
+    def observe(self, U: Array, noise: Array, y: Array) -> None:
+        """Adds observations by bordered updates, O(m^2) each instead of O(n^3) for a new factor.
+
+        Args:
+            U: New points, shape (k, d); conditioned points must have been released.
+            noise: Their noise variances, shape (k,).
+            y: All outcomes, old and new, shape (n + k,).
+        """
+        assert self.m == self.n
+        for u, variance in zip(U, noise, strict=True):
+            self._append(u, float(variance))
+        self.noise = np.concatenate([self.noise, noise])
+        self.n = self.m
+        self.set_outcomes(y)
+
+    def condition(self, U: Array) -> None:
+        """Conditions on the latent function at points, shape (k, d); alone, it leaves the posterior mean as it is."""
+        for u in U:
+            self._append(u, 0.0)
+
+    def release(self) -> None:
+        """Forgets all conditioned points."""
+        self.m = self.n
+
+    def _append(self, u: Array, noise: float) -> None:
+        if self.m == self.L.shape[0]:
+            self.reserve(max(16, self.m // 8))
+        append_row(self.kind, self.scale, u, self.inverse, self.Z, self.L, self.m, noise)
+        self.m += 1
+
+    def reserve(self, room: int) -> None:
+        """Makes room for ``room`` more points."""
+        capacity = self.m + room
+        if capacity <= self.L.shape[0]:
+            return
+        Z, L, beta = np.empty((len(self.Z), capacity)), np.empty((capacity, capacity)), np.zeros(capacity)
+        Z[:, : self.m], L[: self.m, : self.m], beta[: self.m] = (
+            self.Z[:, : self.m],
+            self.L[: self.m, : self.m],
+            self.beta[: self.m],
+        )
+        self.Z, self.L, self.beta = Z, L, beta
+
+    def smoothed(self, y: Array) -> Array:
+        """Posterior means at the observations, shape (n,), from their outcomes: y - D K^-1 (y - c)."""
+        alpha = np.zeros((1, self.L.shape[0]))
+        alpha[0, : self.n] = self.beta[: self.n]
+        solve_factor(self.L, self.L.shape[0], self.n, alpha, 1, True)
+        means: Array = y - self.noise * alpha[0, : self.n]
+        return means
+
+    def whiten(self, U: Array) -> Array:
+        """Rows L^-1 k(u), shape (R, capacity), of which the first m entries count."""
+        V = np.empty((len(U), self.L.shape[0]))
+        rows = np.ascontiguousarray(U)
+        whitened_rows(self.kind, self.scale, rows, self.inverse, self.Z, self.L, self.m, V, _NO_SLOPES)
+        return V
+
+    def predict(self, U: NDArray[np.float64]) -> tuple[Array, Array]:
+        """Mean and variance of the latent function at U, each of shape (R,)."""
+        V = self.whiten(U)[:, : self.m]
+        mean = self.constant + V @ self.beta[: self.m]
+        return mean, np.maximum(self.scale - np.square(V).sum(-1), 1e-12)

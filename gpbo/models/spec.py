@@ -1,0 +1,122 @@
+"""What the closed form needs to know of an exact GP: kernel, priors, bounds. Plain data, no framework."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+_FAMILIES = {"none": 0.0, "lognormal": 1.0, "gamma": 2.0}
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A prior density on a positive hyperparameter, on its natural (not log) scale.
+
+    Attributes:
+        family: "none", "lognormal" (a = mean, b = standard deviation of the log) or "gamma" (a = concentration, b =
+            rate).
+        a, b: Its parameters.
+    """
+
+    family: str = "none"
+    a: float = 0.0
+    b: float = 1.0
+
+    def row(self) -> list[float]:
+        """[family, a, b] as numbers, for compiled code."""
+        return [_FAMILIES[self.family], self.a, self.b]
+
+
+Bounds = tuple[float, float]
+_POSITIVE: Bounds = (0.0, math.inf)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An exact GP with a constant mean and a stationary ARD kernel, up to its data and hyperparameters.
+
+    Hyperparameters are a vector theta = [mean, log noise, log outputscale, log lengthscales (d)]; the noise entry is
+    frozen at the lower bound when the noise is known, the outputscale entry at 0 when there is no outputscale.
+
+    Attributes:
+        kind: Kernel, one of ``gpbo_kernels.KINDS``.
+        d: Input dimensions.
+        scaled: Whether there is an outputscale.
+        infer_noise: Whether the noise is homoscedastic and inferred; otherwise it is known per observation.
+        noise, scale, lengthscale: Priors.
+        noise_bounds, scale_bounds, lengthscale_bounds: Bounds on the natural scale.
+        initial_noise: Where a cold fit starts, natural scale.
+    """
+
+    kind: str
+    d: int
+    scaled: bool = True
+    infer_noise: bool = True
+    noise: Prior = field(default_factory=Prior)
+    scale: Prior = field(default_factory=Prior)
+    lengthscale: Prior = field(default_factory=Prior)
+    noise_bounds: Bounds = _POSITIVE
+    scale_bounds: Bounds = _POSITIVE
+    lengthscale_bounds: Bounds = _POSITIVE
+    initial_noise: float = 1e-2
+
+    def start(self) -> Array:
+        """Where a cold fit begins, shape (d + 3,): the prior mode of the lengthscales, unit outputscale."""
+        prior = self.lengthscale
+        if prior.family == "lognormal":
+            log_lengthscale = prior.a - prior.b**2
+        elif prior.family == "gamma" and prior.a > 1.0:
+            log_lengthscale = math.log((prior.a - 1.0) / prior.b)
+        else:
+            log_lengthscale = 0.5 * math.log(self.d) - 0.7
+        theta = np.zeros(self.d + 3)
+        theta[1] = math.log(self.initial_noise)
+        theta[3:] = log_lengthscale
+        lower, upper = self.bounds()
+        return np.clip(theta, lower, upper)
+
+    def bounds(self) -> tuple[Array, Array]:
+        """Lower and upper bounds of theta, each of shape (d + 3,); equal where an entry is frozen."""
+        lower, upper = np.full(self.d + 3, -np.inf), np.full(self.d + 3, np.inf)
+        for entries, (low, high) in (
+            (slice(1, 2), self.noise_bounds if self.infer_noise else (1.0, 1.0)),
+            (slice(2, 3), self.scale_bounds if self.scaled else (1.0, 1.0)),
+            (slice(3, None), self.lengthscale_bounds),
+        ):
+            # exp(+-46) = 1e+-20: far beyond any sensible hyperparameter, near enough to keep exp() finite
+            lower[entries] = math.log(low) if low > 0.0 else -46.0
+            upper[entries] = math.log(high) if math.isfinite(high) else 46.0
+        return lower, upper
+
+    def priors(self) -> Array:
+        """Priors of noise, outputscale and lengthscale as rows [family, a, b], shape (3, 3)."""
+        scale = self.scale if self.scaled else Prior()
+        return np.array([self.noise.row(), scale.row(), self.lengthscale.row()])
+
+
+def default_spec(kind: str, d: int, *, infer_noise: bool = True) -> Spec:
+    """The engine's model for inputs in the unit cube and standardized outcomes.
+
+    The lengthscale prior grows with sqrt(d), the typical distance in the cube, so that a priori the model is as
+    smooth in 60 dimensions as in 2 (Hvarfner, Hellsten and Nardi 2024). The noise prior is wide on purpose: it must
+    reach down to
+    interpolation, because a floor of 1e-4 hides the last digits of a deterministic objective, and up to plain noise.
+    """
+    return Spec(
+        kind=kind,
+        d=d,
+        scaled=True,
+        infer_noise=infer_noise,
+        noise=Prior("lognormal", -6.0, 3.0),
+        scale=Prior("lognormal", 0.0, 2.0),
+        lengthscale=Prior("lognormal", math.sqrt(2.0) + 0.5 * math.log(d), math.sqrt(3.0)),
+        noise_bounds=(1e-8, 10.0),
+        scale_bounds=(1e-3, 1e3),
+        lengthscale_bounds=(0.025, 1e3),
+        initial_noise=math.exp(-6.0),
+    )

@@ -1,0 +1,135 @@
+"""Posterior of an exact GP with fixed hyperparameters in plain torch, on any device; twin of ``HostPosterior``."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gpbo.models.exact import MIN_KNOWN_NOISE, Problem
+from gpbo.models.host_posterior import NotPositiveDefinite
+from gpbo.models.spec import Array
+from gpbo_kernels import profile
+
+_WELL_CONDITIONED = 1e5  # largest ratio on the factor's diagonal up to which its explicit inverse is used
+
+
+class TorchPosterior:
+    """L, beta = L^-1 (y - c) and the scaled inputs; attributes as in ``HostPosterior``, tensors on one device.
+
+    The explicit inverse of L turns every solve into a product, which is what a GPU is good at. It is used only while
+    the diagonal of L says that the factor is well conditioned; nearly duplicate or nearly noiseless data take
+    triangular solves.
+    """
+
+    def __init__(self, problem: Problem, theta: Array, device: torch.device) -> None:
+        """Factorises the covariance.
+
+        Raises:
+            NotPositiveDefinite: If even jitter of a millionth of the outputscale does not help.
+        """
+        self.device = device
+        self.kind = problem.spec.kind
+        self.scale, self.constant = math.exp(theta[2]), float(theta[0])
+        self.inverse = self.tensor(np.exp(-theta[3:]))
+        self.Z = self.tensor(problem.X) * self.inverse
+        self.n = self.m = len(problem.y)
+        noise = (
+            np.full(self.n, math.exp(theta[1])) if problem.known is None else np.maximum(problem.known, MIN_KNOWN_NOISE)
+        )
+        self.noise: Array = noise
+        K, _ = self.covariance(self.Z, self.Z)
+        for jitter in (0.0, 1e-10, 1e-8, 1e-6):
+            A = K + torch.diag(self.tensor(noise + jitter * self.scale))
+            self.L, info = torch.linalg.cholesky_ex(A)
+            if not info.item():
+                break
+        else:
+            raise NotPositiveDefinite
+        self.set_outcomes(problem.y)
+        self._refresh()
+
+    def tensor(self, values: Array) -> Tensor:
+        """A float64 tensor on the posterior's device."""
+        return torch.as_tensor(values, dtype=torch.float64, device=self.device)
+
+    def covariance(self, Z1: Tensor, Z2: Tensor) -> tuple[Tensor, Tensor]:
+        """Covariance and slopes between scaled points, each (n1, n2)."""
+        k, slope = profile(self.kind, torch.cdist(Z1, Z2, compute_mode="donot_use_mm_for_euclid_dist"))
+        return k * self.scale, slope * self.scale
+
+    def set_outcomes(self, y: Array) -> None:
+        """Replaces the outcomes, shape (n,)."""
+        residual = self.tensor(y)[:, None] - self.constant
+        beta = torch.linalg.solve_triangular(self.L[: self.n, : self.n], residual, upper=False)[:, 0]
+        self.beta = torch.nn.functional.pad(beta, (0, self.m - self.n))
+
+    def _refresh(self) -> None:
+        diagonal = self.L.diagonal()
+        self.L_inverse: Tensor | None = None
+        if (diagonal.max() / diagonal.min()).item() < _WELL_CONDITIONED:
+            eye = torch.eye(self.m, dtype=self.L.dtype, device=self.device)
+            self.L_inverse = torch.linalg.solve_triangular(self.L, eye, upper=False)
+
+    def solve(self, rows: Tensor) -> Tensor:
+        """L^-1 applied to every row, (R, m)."""
+        if self.L_inverse is not None:
+            return rows @ self.L_inverse.mT
+        solved: Tensor = torch.linalg.solve_triangular(self.L, rows.mT, upper=False).mT
+        return solved
+
+    def solve_transposed(self, rows: Tensor) -> Tensor:
+        """L^-T applied to every row, (R, m)."""
+        if self.L_inverse is not None:
+            return rows @ self.L_inverse
+        solved: Tensor = torch.linalg.solve_triangular(self.L.mT, rows.mT, upper=True).mT
+        return solved
+
+    def observe(self, U: Array, noise: Array, y: Array) -> None:
+        """Adds observations by bordered updates; arguments as in ``HostPosterior.observe``."""
+        assert self.m == self.n
+        for u, variance in zip(U, noise, strict=True):
+            self._append(u, float(variance))
+        self.noise = np.concatenate([self.noise, noise])
+        self.n = self.m
+        self.set_outcomes(y)
+        self._refresh()
+
+    def condition(self, U: Array) -> None:
+        """Conditions on the latent function at points, shape (k, d)."""
+        for u in U:
+            self._append(u, 0.0)
+        if len(U):
+            self._refresh()
+
+    def release(self) -> None:
+        """Forgets all conditioned points."""
+        self.m = self.n
+        self.Z, self.L, self.beta = self.Z[: self.n], self.L[: self.n, : self.n], self.beta[: self.n]
+        self._refresh()
+
+    def smoothed(self, y: Array) -> Array:
+        """Posterior means at the observations, shape (n,); see ``HostPosterior.smoothed``."""
+        L = self.L[: self.n, : self.n]
+        alpha = torch.linalg.solve_triangular(L.mT, self.beta[: self.n, None], upper=True)[:, 0].cpu().numpy()
+        means: Array = y - self.noise * alpha
+        return means
+
+    def _append(self, u: Array, noise: float) -> None:
+        z = self.tensor(u)[None] * self.inverse
+        k, _ = self.covariance(z, self.Z)
+        row = torch.linalg.solve_triangular(self.L, k.mT, upper=False).mT
+        rest = (self.scale + noise - row.square().sum()).clamp_min(1e-10 * self.scale)
+        self.L = torch.nn.functional.pad(self.L, (0, 1, 0, 1))
+        self.L[-1, :-1], self.L[-1, -1] = row[0], rest.sqrt()
+        self.Z = torch.cat([self.Z, z])
+        self.beta = torch.nn.functional.pad(self.beta, (0, 1))
+        self.m += 1
+
+    def predict(self, U: Array) -> tuple[Array, Array]:
+        """Mean and variance of the latent function at U, each of shape (R,)."""
+        V = self.solve(self.covariance(self.tensor(U) * self.inverse, self.Z)[0])
+        mean, variance = self.constant + V @ self.beta, (self.scale - V.square().sum(-1)).clamp_min(1e-12)
+        return mean.cpu().numpy(), variance.cpu().numpy()

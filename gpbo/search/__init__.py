@@ -1,0 +1,1 @@
+"""Maximising an acquisition function: starts, gradient search, discrete moves, greedy batches."""

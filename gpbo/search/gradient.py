@@ -1,0 +1,54 @@
+"""Gradient search of the acquisition from many starts, on the host or on a device."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpbo.acquisition.improvement import HostImprovement, Improvement
+from gpbo.acquisition.torch_improvement import TorchImprovement
+from gpbo.models.spec import Array
+from gpbo.numerics import host_threads
+from gpbo.numerics.batched_bfgs import minimise
+from gpbo.search.compiled import maximise as maximise_compiled
+
+_TOLERANCE = 1e-6  # of a log improvement: far below what distinguishes two suggestions
+
+
+def climb(acquisition: Improvement, starts: Array, lower: Array, upper: Array, iterations: int) -> tuple[Array, Array]:
+    """Local maxima reached from every start inside its own box.
+
+    Args:
+        acquisition: What to maximise.
+        starts: Shape (R, D).
+        lower, upper: Bounds of each start, shape (R, D); equal bounds freeze a coordinate.
+        iterations: Most rounds, each one evaluation of the starts that still move.
+
+    Returns:
+        Points (R, D) and values (R,).
+    """
+    if isinstance(acquisition, HostImprovement):
+        with host_threads(1):
+            points, values, _ = maximise_compiled(
+                np.ascontiguousarray(starts),
+                np.ascontiguousarray(lower),
+                np.ascontiguousarray(upper),
+                iterations,
+                _TOLERANCE,
+                *acquisition.arguments,
+            )
+        return points, values
+    assert isinstance(acquisition, TorchImprovement)
+    on_device = acquisition.posterior.tensor
+    target = acquisition
+
+    points_, values_, _, _ = minimise(
+        lambda U: tuple(-part for part in target.evaluate(U)),  # type: ignore[arg-type,return-value]
+        on_device(starts),
+        on_device(lower),
+        on_device(upper),
+        iterations=iterations,
+        tolerance=_TOLERANCE,
+        first_step=0.05,
+        longest_step=0.3,
+    )
+    return points_.cpu().numpy(), -values_.cpu().numpy()

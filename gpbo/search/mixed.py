@@ -1,0 +1,79 @@
+"""Search in spaces with integers and categories: gradient steps on what is continuous, neighbour moves on what is not.
+
+The acquisition is only ever compared at feasible points, so the answer is never a relaxed optimum rounded at the end.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpbo.acquisition.improvement import Improvement
+from gpbo.models.spec import Array
+from gpbo.search.gradient import climb
+from gpbo.space import Space
+
+_FINE = 16  # grids with at least so many levels also take part in a relaxed gradient search, as a source of starts
+_ROUNDS = 8
+_GAIN = 1e-9
+
+
+def maximise(acquisition: Improvement, space: Space, starts: Array, iterations: int) -> tuple[Array, Array]:
+    """Feasible local maxima reached from feasible starts.
+
+    Args:
+        acquisition: What to maximise.
+        space: Says which coordinates are continuous and what the neighbours of a point are.
+        starts: Feasible points, shape (R, D).
+        iterations: Most rounds of a gradient search.
+
+    Returns:
+        Feasible points (R, D) and values (R,).
+    """
+    continuous = space.levels == 0
+    if continuous.all():
+        points, values = climb(acquisition, starts, np.zeros_like(starts), np.ones_like(starts), iterations)
+        snapped = space.snap(points)
+        return snapped, values if np.array_equal(snapped, points) else acquisition.values(snapped)
+    points, values = starts, acquisition.values(starts)
+    relaxed = continuous | (space.levels >= _FINE)
+    if relaxed.any():
+        points, values = _climb_some(acquisition, space, points, values, relaxed, iterations)
+    for _ in range(_ROUNDS):
+        points, values, moved = _move(acquisition, space, points, values)
+        if not moved.any():
+            break
+        if continuous.any():
+            points[moved], values[moved] = _climb_some(
+                acquisition, space, points[moved], values[moved], continuous, iterations
+            )
+    return points, values
+
+
+def _climb_some(
+    acquisition: Improvement, space: Space, points: Array, values: Array, free: Array, iterations: int
+) -> tuple[Array, Array]:
+    """Gradient search on the free coordinates, snapped; a start that did not gain stays where it was."""
+    lower, upper = np.where(free, 0.0, points), np.where(free, 1.0, points)
+    found = space.snap(climb(acquisition, points, lower, upper, iterations)[0])
+    reached = acquisition.values(found)
+    better = reached > values
+    return np.where(better[:, None], found, points), np.where(better, reached, values)
+
+
+def _move(acquisition: Improvement, space: Space, points: Array, values: Array) -> tuple[Array, Array, Array]:
+    """The best neighbour of every point, where it gains; all neighbours of all points are evaluated in one call."""
+    blocks = [space.neighbours(u) for u in points]
+    ends = np.cumsum([0] + [len(block) for block in blocks])
+    points, values = points.copy(), values.copy()
+    moved = np.zeros(len(points), dtype=bool)
+    if ends[-1] == 0:
+        return points, values, moved
+    reached = acquisition.values(np.concatenate(blocks))
+    for r, block in enumerate(blocks):
+        if len(block) == 0:
+            continue
+        own = reached[ends[r] : ends[r + 1]]
+        best = int(own.argmax())
+        if own[best] > values[r] + _GAIN:
+            points[r], values[r], moved[r] = block[best], own[best], True
+    return points, values, moved

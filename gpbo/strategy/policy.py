@@ -1,0 +1,241 @@
+"""Data in, suggestions out: space-filling start, model, acquisition, search."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+
+import numpy as np
+import torch
+from botorch.acquisition import AcquisitionFunction
+from botorch.models import SingleTaskGP
+
+from gpbo.acquisition.improvement import HostImprovement, Improvement, base_normals
+from gpbo.acquisition.stock import stock_acquisition
+from gpbo.acquisition.torch_improvement import TorchImprovement
+from gpbo.data import Data
+from gpbo.errors import ArgumentError, NotReadyError, SpaceExhausted
+from gpbo.models.exact import build_model
+from gpbo.models.host_posterior import HostPosterior
+from gpbo.models.spec import Array
+from gpbo.numerics.sobol import sobol
+from gpbo.search.candidates import Candidates, wander
+from gpbo.search.greedy import Effort, enumerate_best, greedy
+from gpbo.space import Space
+from gpbo.strategy.settings import AskReport, Settings
+from gpbo.strategy.surrogate import Fitted, Surrogate
+
+_SAMPLES = 128  # fantasies of pending points and of picks within a batch
+_MOST_FANTASISED = 32  # pending points with fantasies; older ones are conditioned on at their mean
+_INCUMBENTS = 8  # promising observations among which noisy EI looks for the best
+_NOISY = 1e-2  # share of noise in the variance from which an inferred noise is taken for real
+_ENUMERABLE = 2000  # points of a finite space that are all evaluated
+_GPU_FROM = 2000  # observations from which a GPU, where there is one, is faster than the compiled host path
+
+
+class Strategy:
+    """Suggests points for one study. Not thread-safe; the optimizer holds a lock around it."""
+
+    def __init__(self, space: Space, settings: Settings, seed: int) -> None:
+        """Prepares an empty study.
+
+        Args:
+            space: The search space.
+            settings: The user's choices.
+            seed: Every random number of ask k depends on (seed, k) only.
+
+        Raises:
+            ArgumentError: If the device is unknown or not there.
+        """
+        self._space = space
+        self._settings = settings
+        self._seed = seed
+        self._gpu = _gpu(settings.device)
+        self._surrogate = Surrogate(space.dim, settings.kernels)
+        self._candidates = Candidates(space)
+        self._n_initial = settings.n_initial if settings.n_initial is not None else max(5, space.n_params + 1)
+
+    @property
+    def device(self) -> torch.device:
+        """Where ``Batch.u`` lives: the device the user named, the CPU for "auto"."""
+        return self._gpu if self._gpu is not None and self._settings.device != "auto" else torch.device("cpu")
+
+    def _device(self, n: int) -> torch.device:
+        if self._gpu is None or (self._settings.device == "auto" and n < _GPU_FROM):
+            return torch.device("cpu")
+        return self._gpu
+
+    def suggest(self, data: Data, q: int, event: int) -> tuple[Array, AskReport]:
+        """Q distinct points, none of them told, pending or failed before.
+
+        Args:
+            data: What is known.
+            q: Number of points.
+            event: Index of this ask; selects its random stream.
+
+        Returns:
+            Rows of the unit cube, shape (q, D), and what was done.
+
+        Raises:
+            SpaceExhausted: If the space has fewer than q points left.
+        """
+        began = time.perf_counter()
+        cardinality = self._space.cardinality
+        if cardinality is not None and cardinality - len(data.taken) < q:
+            left = cardinality - len(data.taken)
+            raise SpaceExhausted(
+                f"ask({q}): the space has {cardinality} points and {left} of them are untried; ask for at most {left}."
+                if left
+                else f"ask({q}): all {cardinality} points of the space have been tried, are pending or failed."
+            )
+        rng = np.random.default_rng([self._seed, event])
+        n, p = len(data.y), len(data.pending)
+        device = self._device(n)
+        wanted = q if n < min(2, self._n_initial) or n == 0 else min(q, max(0, self._n_initial - n - p))
+        rows = self._design_points(data, wanted, rng) if wanted else np.empty((0, self._space.dim))
+        used = ["design"] if wanted else []
+        fit_seconds, kernel, refitted, message = 0.0, "", False, ""
+        searching = time.perf_counter()
+        if wanted < q:
+            fitted = self._surrogate.get(data, device)
+            searching = time.perf_counter()
+            fit_seconds = searching - began
+            more, name = self._search(data, fitted, rows, q - wanted, rng)
+            rows = np.vstack([rows, more])
+            used.append(name)
+            kernel, refitted, message = fitted.problem.spec.kind, fitted.refitted, fitted.message
+            self._surrogate.commit()
+        ended = time.perf_counter()
+        return rows, AskReport(
+            strategy=" + ".join(used),
+            n=n,
+            pending=p,
+            q=q,
+            device=str(device),
+            kernel=kernel,
+            fit_seconds=fit_seconds,
+            acquisition_seconds=ended - searching,
+            seconds=ended - began,
+            peak_memory=_peak_memory(device),
+            refitted=refitted,
+            message=message,
+        )
+
+    def _design_points(self, data: Data, q: int, rng: np.random.Generator) -> Array:
+        """The next points of the study's scrambled Sobol sequence that are not taken."""
+        space = self._space
+        chosen: dict[object, Array] = {}
+        for attempt in range(4):
+            U = space.sample(sobol(space.n_params, q, seed=self._seed % 2**63, skip=data.asked + attempt * q))
+            for u, key in zip(U, space.keys(U), strict=True):
+                if key not in data.taken and len(chosen) < q:
+                    chosen.setdefault(key, u)
+            if len(chosen) == q:
+                return np.array(list(chosen.values()))
+        for u in wander(space, rng):
+            (key,) = space.keys(u[None])
+            if key not in data.taken:
+                chosen.setdefault(key, u)
+            if len(chosen) == q:
+                break
+        return np.array(list(chosen.values()))
+
+    def _search(self, data: Data, fitted: Fitted, also: Array, q: int, rng: np.random.Generator) -> tuple[Array, str]:
+        """Q points by greedy LogEI, conditioned on pending and failed points and on ``also``."""
+        space, posterior = self._space, fitted.posterior
+        smooth, best = self._incumbents(data, fitted)
+        order = np.argsort(-smooth, kind="stable")
+        baseline = data.X[order[:_INCUMBENTS]] if best is None else data.X[:0]
+        pending = np.vstack([data.pending, also])
+        recent = pending[-_MOST_FANTASISED:]
+        believed = np.vstack([data.failed, pending[: len(pending) - len(recent)]])
+        fantasies = len(baseline) + len(recent) + min(q - 1, Effort().refined)
+        normals = np.zeros((0, 1))
+        if fantasies:
+            normals = base_normals(fantasies, _SAMPLES, int(rng.integers(2**31)))
+        acquisition: Improvement
+        if isinstance(posterior, HostPosterior):
+            posterior.reserve(len(baseline) + len(pending) + len(data.failed) + q)
+            acquisition = HostImprovement(posterior, best, normals)
+        else:
+            acquisition = TorchImprovement(posterior, best, normals)
+        acquisition.believe(believed)
+        acquisition.fantasise(baseline)
+        acquisition.fantasise(recent)
+        name = "LogEI" if best is not None else "noisy LogEI"
+        taken = data.taken if not len(also) else set(data.taken) | set(space.keys(also))
+        try:
+            if space.cardinality is not None and space.cardinality <= _ENUMERABLE:
+                return enumerate_best(acquisition, space, taken, q), f"{name} by enumeration"
+            raw = self._candidates.draw(data.X[order[:5]], rng)
+            return greedy(acquisition, space, taken, raw, q, rng), name
+        finally:
+            posterior.release()
+
+    def _incumbents(self, data: Data, fitted: Fitted) -> tuple[Array, float | None]:
+        """Outcomes to rank observations by, and the best of them; None where noise hides which one is best."""
+        y = fitted.problem.y
+        if not self._noisy(data, fitted):
+            return y, float(y.max())
+        return fitted.posterior.smoothed(y), None
+
+    def _noisy(self, data: Data, fitted: Fitted) -> bool:
+        if fitted.problem.known is not None:
+            return True
+        noise, scale = np.exp(fitted.theta[1]), np.exp(fitted.theta[2])
+        return bool(noise > _NOISY * (noise + scale))
+
+    def _fitted(self, data: Data) -> Fitted:
+        if len(data.y) == 0:
+            raise NotReadyError("There is no model before the first successful tell; tell or add a result first.")
+        return self._surrogate.get(data, self._device(len(data.y)))
+
+    def model(self, data: Data) -> SingleTaskGP:
+        """The fitted model: unit cube in, standardized and maximised outcome."""
+        fitted = self._fitted(data)
+        return build_model(fitted.problem, fitted.theta, self._device(len(data.y)))
+
+    def acquisition(self, data: Data, q: int) -> AcquisitionFunction:
+        """A BoTorch acquisition function for q points on the fitted model, pending points included."""
+        fitted = self._fitted(data)
+        best = self._incumbents(data, fitted)[1]
+        model = self.model(data)
+        pending = torch.as_tensor(np.vstack([data.pending, data.failed])).to(model.train_targets)
+        return stock_acquisition(model, q, best, pending if len(pending) else None, self._seed % 2**31)
+
+    def predict(self, data: Data, U: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of the latent function at U, shape (m, D), in the user's scale, maximised."""
+        fitted = self._fitted(data)
+        mean, variance = fitted.posterior.predict(U)
+        return fitted.standardizer.backward(mean, variance)
+
+    def recommend(self, data: Data) -> int:
+        """Row of the observation with the best posterior mean."""
+        fitted = self._fitted(data)
+        return int(fitted.posterior.smoothed(fitted.problem.y).argmax())
+
+
+def _gpu(device: str) -> torch.device | None:
+    """The GPU to use, or None for the CPU."""
+    if device == "auto":
+        return torch.device("cuda") if torch.cuda.is_available() else None
+    try:
+        parsed = torch.device(device)
+    except (RuntimeError, TypeError):
+        parsed = None
+    if parsed is None or parsed.type not in ("cpu", "cuda"):
+        raise ArgumentError(f"device={device!r} is unknown; use 'auto', 'cpu', 'cuda' or 'cuda:0', 'cuda:1', ...")
+    if parsed.type == "cpu":
+        return None
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if (parsed.index or 0) >= count:
+        raise ArgumentError(f"device={device!r} was asked for, but torch sees {count} CUDA devices; use device='auto'.")
+    return parsed
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,67 @@
+"""What a user may choose about the strategy, and what a strategy reports about an ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpbo.errors import ArgumentError
+
+KERNELS = ("auto", "matern52", "matern32", "matern12", "rbf")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Choices; each default is what the engine recommends.
+
+    Attributes:
+        kernel: "auto" fits Matern-5/2 and RBF and takes the one with more evidence; or the name of one kernel.
+        n_initial: Size of the space-filling start; None for max(5, parameters + 1).
+        device: "auto", "cpu", "cuda" or "cuda:i".
+    """
+
+    kernel: str = "auto"
+    n_initial: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.kernel not in KERNELS:
+            raise ArgumentError(f"kernel={self.kernel!r} is unknown; use one of {', '.join(map(repr, KERNELS))}.")
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """The kernels among which the evidence decides."""
+        return ("matern52", "rbf") if self.kernel == "auto" else (self.kernel,)
+
+
+@dataclass(frozen=True)
+class AskReport:
+    """What the last ask did.
+
+    Attributes:
+        strategy: "design" (space-filling), "LogEI", "noisy LogEI", or either "by enumeration"; joined by " + "
+            when a batch used two.
+        n: Observations.
+        pending: Points that were pending.
+        q: Points suggested.
+        device: Where the model lived.
+        kernel: Kernel of the model; "" if none was used.
+        fit_seconds: Time in fitting and factorising.
+        acquisition_seconds: Time in searching.
+        seconds: Time of the whole call.
+        peak_memory: Bytes: of the device's allocator on a GPU, else the process's peak resident size.
+        refitted: Whether the hyperparameters were refitted.
+        message: What had to be worked around, else "".
+    """
+
+    strategy: str
+    n: int
+    pending: int
+    q: int
+    device: str
+    kernel: str
+    fit_seconds: float
+    acquisition_seconds: float
+    seconds: float
+    peak_memory: int
+    refitted: bool
+    message: str
