@@ -60,7 +60,6 @@ def factorise(kind: int, Z: Array, scale: float, noise: Array, A: Array, G: Arra
 @jit()
 def solve_factor(A: Array, stride: int, n: int, B: Array, columns: int, transpose: bool) -> None:
     """Solves L X = B (or L' X = B) in place; right-hand sides are rows of B, shape (columns, >= n).
-    >= n).
 
     Args:
         A: Lower factor in C order with row length ``stride``; the leading n x n block is used.

@@ -41,7 +41,9 @@ def test_gradient_equals_gpytorch(kind: str) -> None:
             value, leaf = kernel(X1, X2).to_dense(), kernel.raw_lengthscale
             (value * weight).sum().backward()
             assert leaf.grad is not None
-            g = leaf.grad / torch.sigmoid(leaf.detach())  # GPyTorch's parameter is the inverse softplus of the lengthscale
+            g = leaf.grad / torch.sigmoid(
+                leaf.detach()
+            )  # GPyTorch's parameter is the inverse softplus of the lengthscale
         else:
             leaf = lengthscale.clone().requires_grad_()
             (covariance(kind, X1, X2, leaf) * weight).sum().backward()
