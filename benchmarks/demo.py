@@ -24,8 +24,8 @@ from benchmarks import forest
 
 Params = dict[str, Any]
 
-BATCH, BATCHES = 8, 6
-GRID = {"max_depth": [4, 8, 14, 20], "n_estimators": [25, 50, 100, 200], "max_leaf_nodes": [16, 64, 256]}
+BATCH, BATCHES = 8, 5
+GRID = {"max_depth": [4, 8, 12, 16, 20], "n_estimators": [25, 50, 100, 200], "max_leaf_nodes": [32, 256]}
 SHOWN = "max_leaf_nodes"
 PICTURE = Path("demo.png")
 
@@ -144,8 +144,14 @@ def picture(results: dict[str, dict[str, Run]], optimizers: dict[str, gpbo.Optim
     for (left, right), (dataset, runs) in zip(axes, results.items(), strict=True):
         scores = {label: each.scores for label, each in runs.items()}
         gpbo.plot.convergence(scores, direction="maximize", ax=left)
+        best = max(max(each.scores) for each in runs.values())
+        start = min(max(each.scores[:BATCH]) for each in runs.values())
+        bottom = start - 0.3 * (best - start)  # below it lies the luck of the first points
         left.set(title=f"{dataset}: best accuracy so far", ylabel="cross-validated accuracy")
+        left.set_ylim(bottom, best + 0.1 * (best - bottom))
         gpbo.plot.posterior(optimizers[dataset], SHOWN, ax=right)
+        fixed = ", ".join(f"{k}={v}" for k, v in optimizers[dataset].best().params.items() if k != SHOWN)
+        right.set_xlabel(f"{SHOWN}   (at {fixed})")
         right.set(title=f"{dataset}: what gpbo learnt along {SHOWN}", ylabel="cross-validated accuracy")
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -35,9 +35,10 @@ def convergence(
         direction = runs.direction
         runs = {"": [trial.value for trial in runs.history if trial.value is not None]}
     best_of = np.minimum if direction == "minimize" else np.maximum
-    for label, values in runs.items():
+    widths = np.linspace(3.0, 1.2, len(runs)) if len(runs) > 1 else [1.8]  # lines that coincide stay visible
+    for width, (label, values) in zip(widths, runs.items(), strict=True):
         best = best_of.accumulate(np.asarray(values, dtype=np.float64))
-        ax.plot(np.arange(1, len(best) + 1), best, drawstyle="steps-post", label=label or None)
+        ax.plot(np.arange(1, len(best) + 1), best, drawstyle="steps-post", linewidth=width, label=label or None)
     ax.set(xlabel="evaluations", ylabel="best value so far")
     ax.grid(alpha=0.25)
     if any(runs):
@@ -81,7 +82,8 @@ def posterior(
         ax.fill_between(
             x, mean - 2 * sd, mean + 2 * sd, alpha=0.2, color=curve.get_color(), linewidth=0, label="± 2 sd"
         )
-        ax.set_xscale("log" if parameter.log else "linear")
+        if parameter.log:
+            _log_scale(ax, x)
     colours = np.zeros((len(told), 4))  # black, of varying opacity
     colours[:, 3] = _nearness(opt, [{**trial.params, name: fixed[name]} for trial in told], fixed)
     ax.scatter(x_observed, observed, s=18, c=colours, linewidth=0, zorder=3)
@@ -98,6 +100,18 @@ def _axes(ax: Axes | None) -> Axes:
     from matplotlib import pyplot as plt
 
     return plt.subplots(layout="constrained")[1]
+
+
+def _log_scale(ax: Axes, x: Sequence[float]) -> None:
+    """A logarithmic axis, with plain numbers where they are short."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    ax.set_xscale("log")
+    if min(x) >= 1e-3 and max(x) < 1e5:
+        if max(x) < 1e3 * min(x):
+            ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _values(parameter: Parameter, points: int) -> list[Any]:
