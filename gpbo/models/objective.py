@@ -53,8 +53,8 @@ def log_posterior(spec: Spec, X: Tensor, y: Tensor, known: Tensor | None, theta:
     mean, scale = theta[:, 0], theta[:, 2].exp()
     noise = theta[:, 1].exp()[:, None].expand(-1, n) if known is None else known.expand(theta.shape[0], n)
     Z = X / theta[:, None, 3:].exp()
-    k, slope = profile(spec.kind, torch.cdist(Z, Z, compute_mode="donot_use_mm_for_euclid_dist"))
-    K = k * scale[:, None, None]
+    covariance, slope = profile(spec.kind, torch.cdist(Z, Z, compute_mode="donot_use_mm_for_euclid_dist"))
+    K = covariance * scale[:, None, None]
     K.diagonal(dim1=-2, dim2=-1).add_(noise)
     L, info = torch.linalg.cholesky_ex(K)
     bad = info > 0
@@ -70,7 +70,12 @@ def log_posterior(spec: Spec, X: Tensor, y: Tensor, known: Tensor | None, theta:
     gradient[:, 0] = a.sum((-2, -1))
     gradient[:, 2] = 0.5 * (quadratic - n - trace)  # tr(M K) = a'(K + D)a - n - tr(M D)
     W = M * slope * scale[:, None, None]
-    gradient[:, 3:] = (Z.square() * W.sum(-1, keepdim=True)).sum(-2) - (Z * (W @ Z)).sum(-2)
+    if spec.kind == "matern12":  # slopes grow like 1/r: for close points the product would cancel to nothing
+        for k in range(spec.d):
+            apart = Z[:, :, k, None] - Z[:, None, :, k]
+            gradient[:, 3 + k] = 0.5 * (W * apart * apart).sum((-2, -1))
+    else:
+        gradient[:, 3:] = (Z.square() * W.sum(-1, keepdim=True)).sum(-2) - (Z * (W @ Z)).sum(-2)
     if spec.infer_noise:
         density, derivative = log_prior(spec.noise, theta[:, 1])
         value = value + density
