@@ -1,0 +1,169 @@
+"""Both posteriors against BoTorch's, and bordered updates against a fresh factorisation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from gpbo.models.exact import Problem, build_model
+from gpbo.models.host_posterior import HostPosterior
+from gpbo.models.torch_posterior import TorchPosterior
+from gpbo.numerics import available
+from gpbo_kernels import KINDS, covariance
+
+CPU = torch.device("cpu")
+needs_numba = pytest.mark.skipif(not available(), reason="numba is not there")
+BOTH = [
+    pytest.param(HostPosterior, id="host", marks=needs_numba),
+    pytest.param(lambda problem, theta: TorchPosterior(problem, theta, CPU), id="torch"),
+]
+
+
+def joint(posterior, kind, theta, U):
+    """Posterior covariance of the latent function at U, from whitened rows."""
+    if isinstance(posterior, HostPosterior):
+        V = posterior.whiten(U)[:, : posterior.m]
+    else:
+        V = posterior.solve(posterior.covariance(posterior.tensor(U) * posterior.inverse, posterior.Z)[0]).numpy()
+    points = torch.as_tensor(U)
+    prior = np.exp(theta[2]) * covariance(kind, points, points, torch.as_tensor(np.exp(theta[3:]))[None]).numpy()
+    return prior - V @ V.T
+
+
+def subset(problem, rows):
+    known = None if problem.known is None else problem.known[rows]
+    return replace(problem, X=problem.X[rows], y=problem.y[rows], known=known)
+
+
+def assert_same(one, other, U, atol=1e-8):
+    for mine, theirs in zip(one.predict(U), other.predict(U), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("make", BOTH)
+@pytest.mark.parametrize("infer", [True, False], ids=["inferred", "known"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (30, 4), (150, 20)])
+def test_mean_variance_and_covariance_equal_botorch(make, kind, infer, n, d, make_problem, stock_model):
+    problem, theta = make_problem(n, d, kind=kind, infer=infer)
+    U = np.random.default_rng(1).random((9, d))
+    posterior = make(problem, theta)
+    mean, variance = posterior.predict(U)
+    # GPyTorch's own Matern-1/2 is inexact where points coincide (see test_objective)
+    for model, atol in (
+        (build_model(problem, theta), 1e-8),
+        (stock_model(problem, theta).eval(), 1e-6 if kind == "matern12" else 1e-8),
+    ):
+        with torch.no_grad():
+            expected = model.posterior(torch.as_tensor(U))
+        np.testing.assert_allclose(mean, expected.mean.numpy()[:, 0], rtol=0, atol=atol)
+        np.testing.assert_allclose(variance, expected.variance.numpy()[:, 0], rtol=0, atol=atol)
+        covariance_ = expected.distribution.covariance_matrix.detach().numpy()
+        np.testing.assert_allclose(joint(posterior, kind, theta, U), covariance_, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("make", BOTH)
+def test_smoothed_is_the_posterior_mean_at_the_observations(make, make_problem):
+    problem, theta = make_problem(40, 3, infer=False)
+    posterior = make(problem, theta)
+    np.testing.assert_allclose(posterior.smoothed(problem.y), posterior.predict(problem.X)[0], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("make", BOTH)
+@pytest.mark.parametrize("infer", [True, False], ids=["inferred", "known"])
+def test_observed_one_by_one_is_a_fresh_factorisation(make, infer, make_problem):
+    problem, theta = make_problem(60, 4, infer=infer)
+    grown = make(subset(problem, slice(0, 20)), theta)
+    for row in range(20, 60):
+        noise = np.array([np.exp(theta[1]) if infer else problem.known[row]])
+        grown.observe(problem.X[row : row + 1], noise, problem.y[: row + 1])
+    U = np.random.default_rng(2).random((20, 4))
+    assert_same(grown, make(problem, theta), U, 1e-10)
+    assert grown.n == grown.m == 60
+
+
+@pytest.mark.parametrize("make", BOTH)
+def test_conditioned_points_are_observations_without_noise(make, make_problem):
+    problem, theta = make_problem(25, 3, infer=False)
+    rng = np.random.default_rng(3)
+    P, U = rng.random((6, 3)), rng.random((20, 3))
+    posterior = make(problem, theta)
+    at_P = posterior.predict(P)[0]
+    before = posterior.predict(U)
+    posterior.condition(P)
+    mean, variance = posterior.predict(U)
+    np.testing.assert_allclose(mean, before[0], rtol=0, atol=1e-12)  # an outcome as believed teaches the mean nothing
+    # the floor on known noise stands for none in the model that is built afresh
+    known = np.concatenate([problem.known, np.full(6, 1e-6)])
+    fresh = make(Problem(problem.spec, np.vstack([problem.X, P]), np.concatenate([problem.y, at_P]), known), theta)
+    np.testing.assert_allclose(variance, fresh.predict(U)[1], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(posterior.predict(P)[1], 0.0, atol=1e-8)
+
+
+@pytest.mark.parametrize("make", BOTH)
+def test_release_restores_the_posterior_exactly(make, make_problem):
+    problem, theta = make_problem(25, 3)
+    rng = np.random.default_rng(4)
+    posterior, U = make(problem, theta), rng.random((20, 3))
+    before = posterior.predict(U)
+    posterior.condition(rng.random((40, 3)))
+    assert posterior.m == 65
+    posterior.release()
+    assert posterior.m == posterior.n == 25
+    for then, now in zip(before, posterior.predict(U), strict=True):
+        np.testing.assert_array_equal(then, now)
+    posterior.observe(problem.X[:1] * 0.5, np.array([1e-3]), np.append(problem.y, 0.3))
+    longer = Problem(problem.spec, np.vstack([problem.X, problem.X[:1] * 0.5]), np.append(problem.y, 0.3))
+    alike = replace(longer, known=np.append(np.full(25, np.exp(theta[1])), 1e-3))
+    assert_same(posterior, make(alike, theta), U, 1e-10)
+
+
+@pytest.mark.parametrize("make", BOTH)
+@pytest.mark.parametrize("log_noise", [-3.0, -12.0])
+def test_no_drift_over_500_appended_rows(make, log_noise, make_problem):
+    problem, theta = make_problem(520, 3)
+    theta[1] = log_noise
+    grown = make(subset(problem, slice(0, 20)), theta)
+    for row in range(20, 520, 50):
+        noise = np.full(50, np.exp(log_noise))
+        grown.observe(problem.X[row : row + 50], noise, problem.y[: row + 50])
+    U = np.random.default_rng(5).random((50, 3))
+    assert_same(grown, make(problem, theta), U, 1e-8)
+
+
+@pytest.mark.parametrize("make", BOTH)
+def test_the_same_point_conditioned_on_again_and_again_stays_finite(make, make_problem):
+    problem, theta = make_problem(10, 2)
+    posterior = make(problem, theta)
+    posterior.condition(np.tile(problem.X[:1], (20, 1)))
+    mean, variance = posterior.predict(np.random.default_rng(6).random((30, 2)))
+    assert np.isfinite(mean).all()
+    assert (variance > 0.0).all()
+
+
+@pytest.mark.parametrize("make", BOTH)
+def test_exact_duplicates_without_noise_are_factorised_with_jitter(make, make_problem):
+    problem, theta = make_problem(30, 2, kind="rbf")
+    problem.X[15:] = problem.X[:15]
+    problem.y[15:] = problem.y[:15]
+    theta[1] = -46.0
+    mean, _ = make(problem, theta).predict(problem.X)
+    np.testing.assert_allclose(mean, problem.y, atol=1e-3)
+
+
+@needs_numba
+def test_near_duplicates_at_the_noise_floor_agree_between_the_twins(make_problem):
+    problem, theta = make_problem(60, 2, kind="rbf")
+    problem.X[30:] = problem.X[:30] + 1e-7
+    problem.y[30:] = problem.y[:30]
+    theta[1] = np.log(1e-8)
+    U = np.random.default_rng(7).random((40, 2))
+    one, other = HostPosterior(problem, theta), TorchPosterior(problem, theta, CPU)
+    assert_same(one, other, U, 1e-6)
+    with torch.no_grad():
+        model = build_model(problem, theta)
+        mean = model.posterior(torch.as_tensor(U)).mean.numpy()[:, 0]
+    np.testing.assert_allclose(one.predict(U)[0], mean, atol=1e-5)
