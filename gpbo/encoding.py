@@ -47,29 +47,29 @@ class Coding(Protocol):
         """Feasible coordinates near ``u``, shape (width,) -> (k, width); none when continuous."""
 
 
-class Constant:
+class _Constant:
     """A parameter with one value: no coordinate at all."""
 
     levels: tuple[int, ...] = ()
     count: int | None = 1
 
-    def decode(self, U: Floats) -> list[Code]:  # noqa: D102
+    def decode(self, U: Floats) -> list[Code]:
         return [0] * len(U)
 
-    def encode(self, codes: Sequence[Code]) -> Floats:  # noqa: D102
+    def encode(self, codes: Sequence[Code]) -> Floats:
         return np.empty((len(codes), 0))
 
-    def snap(self, U: Floats) -> Floats:  # noqa: D102
+    def snap(self, U: Floats) -> Floats:
         return U
 
-    def sample(self, v: Floats) -> Floats:  # noqa: D102
+    def sample(self, v: Floats) -> Floats:
         return np.empty((len(v), 0))
 
-    def neighbours(self, u: Floats) -> Floats:  # noqa: D102
+    def neighbours(self, u: Floats) -> Floats:
         return np.empty((0, 0))
 
 
-class Continuous:
+class _Continuous:
     """A range of floats on one coordinate, linear or logarithmic; 0 and 1 are the bounds exactly."""
 
     levels: tuple[int, ...] = (0,)
@@ -79,7 +79,7 @@ class Continuous:
         self._low, self._high = low, high
         self._log = log and math.log(high) - math.log(low) > _LINEAR_LOG
 
-    def decode(self, U: Floats) -> list[Code]:  # noqa: D102
+    def decode(self, U: Floats) -> list[Code]:
         u = np.clip(U[:, 0], 0.0, 1.0)
         if self._log:
             values = np.exp(_between(math.log(self._low), math.log(self._high), u))
@@ -89,7 +89,7 @@ class Continuous:
         codes: list[Code] = np.clip(values, self._low, self._high).tolist()
         return codes
 
-    def encode(self, codes: Sequence[Code]) -> Floats:  # noqa: D102
+    def encode(self, codes: Sequence[Code]) -> Floats:
         values = np.asarray(codes, dtype=np.float64)
         low, high = self._low, self._high
         if self._log:
@@ -98,17 +98,17 @@ class Continuous:
             values, low, high = values / 2, low / 2, high / 2
         return np.clip((values - low) / (high - low), 0.0, 1.0)[:, None]
 
-    def snap(self, U: Floats) -> Floats:  # noqa: D102
+    def snap(self, U: Floats) -> Floats:
         return np.clip(U, 0.0, 1.0)
 
-    def sample(self, v: Floats) -> Floats:  # noqa: D102
+    def sample(self, v: Floats) -> Floats:
         return np.array(v, dtype=np.float64)[:, None]
 
-    def neighbours(self, u: Floats) -> Floats:  # noqa: D102
+    def neighbours(self, u: Floats) -> Floats:
         return np.empty((0, 1))
 
 
-class Grid:
+class _Grid:
     """Evenly spaced levels on one coordinate, or, on a log scale, the levels r, r + 1, r + 2, ... at their logarithms.
 
     Args:
@@ -143,17 +143,17 @@ class Grid:
             return np.asarray(k / self._last, dtype=np.float64)
         return np.log1p(k.astype(np.float64) / self._first) / self._log_span
 
-    def decode(self, U: Floats) -> list[Code]:  # noqa: D102
+    def decode(self, U: Floats) -> list[Code]:
         codes: list[Code] = self._index(U[:, 0]).tolist()
         return codes
 
-    def encode(self, codes: Sequence[Code]) -> Floats:  # noqa: D102
+    def encode(self, codes: Sequence[Code]) -> Floats:
         return self._position(np.array(codes, dtype=np.int64 if self._exact else object))[:, None]
 
-    def snap(self, U: Floats) -> Floats:  # noqa: D102
+    def snap(self, U: Floats) -> Floats:
         return self._position(self._index(U[:, 0]))[:, None]
 
-    def sample(self, v: Floats) -> Floats:  # noqa: D102
+    def sample(self, v: Floats) -> Floats:
         if self._first is None:
             k = np.minimum(np.floor(v * float(self._last + 1)), float(self._last))
         else:  # log-uniform over bins that reach half a level beyond the ends
@@ -163,7 +163,7 @@ class Grid:
             return self._position(k.astype(np.int64))[:, None]
         return self._position(np.array([min(int(value), self._last) for value in k], dtype=object))[:, None]
 
-    def neighbours(self, u: Floats) -> Floats:  # noqa: D102
+    def neighbours(self, u: Floats) -> Floats:
         here = int(self._index(u)[0])
         if self._last < _ALL_LEVELS:
             near = [k for k in range(self._last + 1) if k != here]
@@ -173,7 +173,7 @@ class Grid:
         return self.encode(near)
 
 
-class OneHot:
+class _OneHot:
     """A category without order: one coordinate each, 1 for the chosen one and 0 for the others."""
 
     def __init__(self, count: int) -> None:
@@ -185,21 +185,21 @@ class OneHot:
         rows[np.arange(len(k)), k] = 1.0
         return rows
 
-    def decode(self, U: Floats) -> list[Code]:  # noqa: D102
+    def decode(self, U: Floats) -> list[Code]:
         codes: list[Code] = U.argmax(axis=1).tolist()
         return codes
 
-    def encode(self, codes: Sequence[Code]) -> Floats:  # noqa: D102
+    def encode(self, codes: Sequence[Code]) -> Floats:
         return self._rows(np.array(codes, dtype=np.int64))
 
-    def snap(self, U: Floats) -> Floats:  # noqa: D102
+    def snap(self, U: Floats) -> Floats:
         return self._rows(U.argmax(axis=1))
 
-    def sample(self, v: Floats) -> Floats:  # noqa: D102
+    def sample(self, v: Floats) -> Floats:
         count = len(self.levels)
         return self._rows(np.minimum((v * count).astype(np.int64), count - 1))
 
-    def neighbours(self, u: Floats) -> Floats:  # noqa: D102
+    def neighbours(self, u: Floats) -> Floats:
         return self._rows(np.delete(np.arange(len(u)), u.argmax()))
 
 
@@ -207,18 +207,18 @@ def coding(parameter: Parameter) -> Coding:
     """The coding that suits a parameter."""
     count = parameter.count
     if count == 1:
-        return Constant()
+        return _Constant()
     if isinstance(parameter, Categorical):
-        return Grid(parameter.count) if parameter.ordered or parameter.count == 2 else OneHot(parameter.count)
+        return _Grid(parameter.count) if parameter.ordered or parameter.count == 2 else _OneHot(parameter.count)
     if isinstance(parameter, Int):
-        return Grid(parameter.count, float(parameter.low) if parameter.log else None)
+        return _Grid(parameter.count, float(parameter.low) if parameter.log else None)
     return _float_coding(parameter)
 
 
 def _float_coding(parameter: Float) -> Coding:
     if parameter.count is None or parameter.step is None:
-        return Continuous(parameter.low, parameter.high, parameter.log)
-    return Grid(parameter.count, parameter.low / parameter.step if parameter.log else None)
+        return _Continuous(parameter.low, parameter.high, parameter.log)
+    return _Grid(parameter.count, parameter.low / parameter.step if parameter.log else None)
 
 
 def _between(low: float, high: float, u: Floats) -> Floats:

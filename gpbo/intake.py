@@ -4,10 +4,9 @@ Nothing here changes any state. NumPy arrays, torch tensors on any device, panda
 """
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +23,6 @@ from gpbo.ledger import Ledger, Outcomes
 from gpbo.scalars import shown
 from gpbo.space import Codes, Space
 from gpbo.trials import Trial
-
-if TYPE_CHECKING:
-    import torch
 
 _CURES = {
     "complete": "its value is known already; use add() for another measurement of the same point",
@@ -239,18 +235,3 @@ def whole(what: str, value: Any, low: int, high: int) -> int:
     if not low <= int(value) <= high:
         raise ArgumentError(f"{what} must lie in [{low}, {high}], got {int(value)}.")
     return int(value)
-
-
-def device_name(device: "str | torch.device") -> str:
-    """The device's name, once it is known to be there."""
-    name = str(device)
-    if name in ("auto", "cpu"):
-        return name
-    if not re.fullmatch(r"cuda(:\d+)?", name):
-        raise ArgumentError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r}.")
-    import torch
-
-    count = torch.cuda.device_count()
-    if int(name.partition(":")[2] or 0) >= count:
-        raise ArgumentError(f"device {name!r} is not there: torch finds {count} CUDA devices; use 'cpu' or 'auto'.")
-    return name

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from gpbo import intake
 from gpbo.errors import (
     ArgumentError,
-    ArgumentTypeError,
     FailedTrialWarning,
     NotReadyError,
     SpaceExhausted,
@@ -86,12 +85,10 @@ class Optimizer:
         self.seed = secrets.randbits(32) if seed is None else intake.whole("seed", seed, 0, 2**63 - 1)
         if n_initial is not None:
             n_initial = intake.whole("n_initial", n_initial, 1, _MAX_BATCH)
-        if not isinstance(kernel, str):
-            raise ArgumentTypeError(f"kernel must be a string, got {shown(kernel)}.")
         self._sign = 1.0 if direction == "maximize" else -1.0
         self._lock = StudyLock()
         self._ledger = Ledger(self.space, self._sign)
-        self._strategy = _make_strategy(self.space, kernel, n_initial, intake.device_name(device), self.seed)
+        self._strategy = _make_strategy(self.space, kernel, n_initial, str(device), self.seed)
         self.last_ask: AskReport | None = None
 
     def __repr__(self) -> str:
@@ -102,8 +99,6 @@ class Optimizer:
         verb = "minimizing" if self.direction == "minimize" else "maximizing"
         names = "parameter" if len(self.space) == 1 else "parameters"
         return f"<Optimizer {verb} over {len(self.space)} {names}: {counts}{best}; seed {self.seed}>"
-
-    # The loop ---------------------------------------------------------------------------------------------------
 
     def ask(self, q: int = 1) -> Batch:
         """``q`` distinct new points, chosen in view of everything told and everything pending.
@@ -223,8 +218,6 @@ class Optimizer:
             batch = self._batch(range(first, first + len(codes)))
         _warn_failed("add", batch.ids, found["reasons"])
         return batch
-
-    # What is known ----------------------------------------------------------------------------------------------
 
     @property
     def history(self) -> Trials:

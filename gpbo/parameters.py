@@ -19,6 +19,7 @@ Code: TypeAlias = int | float
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _MAX_LEVELS = 2**63
+_FEW_FLOATS = 2**20  # a narrower range is no continuum: searching it would meet the same floats again and again
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Float:
             followed by 0.3. Any float is allowed when it is None.
 
     Raises:
-        SpaceError: If the bounds are reversed, not finite or not positive on a log scale, or the step is not positive.
+        SpaceError: If the bounds are reversed, not finite, not positive on a log scale or closer than a million
+            float64, or the step is not positive.
         SpaceTypeError: If one of them is not a real number.
     """
 
@@ -63,6 +65,9 @@ class Float:
         elif low == high:
             object.__setattr__(self, "_grid", _decimal_grid(low, 0.0))
             object.__setattr__(self, "_count", 1)
+        elif _floats_between(low, high) < _FEW_FLOATS:
+            cure = "widen it, or list its values in a Categorical"
+            raise SpaceError(f"{self}: fewer than {_FEW_FLOATS} distinct float64 lie in this range; {cure}.")
 
     def __repr__(self) -> str:
         step = "" if self.step is None else f", step={self.step!r}"
@@ -301,6 +306,12 @@ def _check_bounds(parameter: Float | Int) -> None:
         raise SpaceError(f"{parameter}: low {parameter.low!r} is above high {parameter.high!r}; swap them.")
     if parameter.log and parameter.low <= 0:
         raise SpaceError(f"{parameter}: a log scale needs low > 0, got {parameter.low!r}; raise low or use log=False.")
+
+
+def _floats_between(low: float, high: float) -> int:
+    """Number of steps from ``low`` to ``high`` over neighbouring float64."""
+    ranks = [int(np.float64(abs(x)).view(np.int64)) * (1 if x >= 0 else -1) for x in (low, high)]
+    return ranks[1] - ranks[0]
 
 
 def _decimal_grid(low: float, step: float) -> tuple[int, int, int]:

@@ -136,8 +136,6 @@ class Space:
         """Names and parameters, in the order they were declared."""
         return self._parameters.items()
 
-    # Points by name ---------------------------------------------------------------------------------------------
-
     def contains(self, params: Any) -> bool:
         """Whether ``params`` is a dict that gives every parameter an admissible value, and no other."""
         try:
@@ -198,8 +196,6 @@ class Space:
         """The feasible named points nearest to rows of the unit cube, shape (m, D) -> m dicts."""
         return self.params(self.decode_codes(U))
 
-    # Points as numbers ------------------------------------------------------------------------------------------
-
     def encode_codes(self, codes: Sequence[Codes]) -> Floats:
         """Rows of the unit cube for rows of codes, shape (m, D)."""
         if self._single:
@@ -242,8 +238,6 @@ class Space:
     def keys(self, U: Floats) -> list[Hashable]:
         """The exact identity of the point behind each row: equal where ``decode`` gives equal values."""
         return list(self.decode_codes(U))
-
-    # The unit cube ----------------------------------------------------------------------------------------------
 
     def snap(self, U: Floats) -> Floats:
         """The nearest feasible rows, (m, D) -> (m, D): clipped to the cube, on the grids, one choice per category."""
