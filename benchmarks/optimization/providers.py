@@ -27,10 +27,13 @@ class Provider(Protocol):
 
 
 class Gpbo:
-    """This project."""
+    """This project; further settings are those of ``gpbo.Optimizer``."""
 
-    def __init__(self, space: gpbo.Space, seed: int, params: list[Params], values: list[float]) -> None:
-        self.optimizer = gpbo.Optimizer(space, direction="minimize", seed=seed, n_initial=len(params), device="cpu")
+    def __init__(
+        self, space: gpbo.Space, seed: int, params: list[Params], values: list[float], **settings: Any
+    ) -> None:
+        settings = {"n_initial": len(params), "device": "cpu"} | settings
+        self.optimizer = gpbo.Optimizer(space, direction="minimize", seed=seed, **settings)
         self.optimizer.add(params, values)
 
     def ask(self) -> Params:
