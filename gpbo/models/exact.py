@@ -109,10 +109,17 @@ def write_theta(model: SingleTaskGP, theta: Array) -> None:
     model.train()
     model.mean_module.constant = values[0]
     if isinstance(kernel, ScaleKernel):
-        kernel.outputscale = values[2].exp()
+        kernel.outputscale = _inside(values[2].exp(), kernel.raw_outputscale_constraint)
     if not isinstance(model.likelihood, FixedNoiseGaussianLikelihood):
-        model.likelihood.noise = values[1].exp()
-    base.lengthscale = values[3:].exp()
+        model.likelihood.noise = _inside(values[1].exp(), model.likelihood.noise_covar.raw_noise_constraint)
+    base.lengthscale = _inside(values[3:].exp(), base.raw_lengthscale_constraint)
+
+
+def _inside(values: Tensor, constraint: Interval) -> Tensor:
+    """Values a hair inside their bounds: rounding may have crossed one, and a transform maps it to infinity."""
+    low, high = constraint.lower_bound.to(values), constraint.upper_bound.to(values)
+    hair = 1e-10 if constraint.enforced else 0.0
+    return values.clamp(low * (1.0 + hair), high * (1.0 - hair))
 
 
 def _read_prior(module: Kernel, name: str) -> Prior:
