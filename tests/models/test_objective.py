@@ -102,9 +102,10 @@ def test_many_hyperparameters_at_once_are_each_alone(twin, make_problem):
         assert_equal(problem, twin(problem, theta), torch_twin(problem, theta), 1e-10)
 
 
-def exact(problem, theta, step=mpmath.mpf(10) ** -18):
+def exact(problem, theta):
     """The log marginal likelihood and its gradient by central differences, in 60-digit arithmetic (no priors)."""
     mpmath.mp.dps = 60
+    step = mpmath.mpf(10) ** -18
     n, d = problem.X.shape
     X = [[mpmath.mpf(float(v)) for v in row] for row in problem.X]
     y = [mpmath.mpf(float(v)) for v in problem.y]
