@@ -111,6 +111,9 @@ class _Continuous:
 class _Grid:
     """Evenly spaced levels on one coordinate, or, on a log scale, the levels r, r + 1, r + 2, ... at their logarithms.
 
+    Levels survive the way to the cube and back as long as float64 tells their coordinates apart: any level of a linear
+    grid of 2**53, and of a log grid of about 2**44.
+
     Args:
         count: Number of levels m, at least 2.
         first: r, the lowest value in units of the distance between levels; None for a linear scale.
@@ -133,6 +136,7 @@ class _Grid:
             k = self._first * np.expm1(np.clip(u, 0.0, 1.0) * self._log_span)
             below, here = np.floor(k), self._first + k
             k = below + (here * here > (self._first + below) * (self._first + below + 1))
+            k = np.where(u >= 1.0, float(self._last), k)  # expm1(log1p(x)) may miss x by a rounding
         k = np.clip(k, 0.0, float(self._last))
         if self._exact:
             return k.astype(np.int64)
