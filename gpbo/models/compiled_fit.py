@@ -55,9 +55,10 @@ def maximise_posterior(
     f = negative_log_posterior(x, g, X, y, known, infer, kind, priors, A, G, Z)
     evaluations = 1
     fresh = not carried
+    blocked = np.zeros(p, dtype=np.bool_)
     small = 0
     for _ in range(iterations):
-        largest = quasi_newton_step(x, g, H, fresh, lower, upper, step)
+        largest = quasi_newton_step(x, g, H, fresh, lower, upper, blocked, step)
         if largest < 0.0:
             fresh = True
             largest = -largest
@@ -66,9 +67,10 @@ def maximise_posterior(
         total, longest = 0.0, 0.0
         for i in range(p):
             total += abs(step[i])
-            longest = max(longest, abs(step[i]))
+            if i > 0:  # the objective is quadratic in the mean, which needs no limit
+                longest = max(longest, abs(step[i]))
         t = min(1.0, 1.0 / total) if fresh else 1.0
-        t = min(t, 2.0 / longest)  # a factor e^2 in any hyperparameter is enough for one step
+        t = min(t, 2.0 / max(longest, 1e-300))  # a factor e^2 in any other hyperparameter is enough for one step
         accepted = False
         f_try = f
         for _trial in range(14):
@@ -93,7 +95,7 @@ def maximise_posterior(
             change[i] = g_try[i] - g[i]
             x[i] = x_try[i]
             g[i] = g_try[i]
-        fresh = update_curvature(H, s, change, fresh)
+        fresh = update_curvature(H, s, change, blocked, fresh)
         small = small + 1 if f - f_try < 1e-7 * max(abs(f), 1.0) / math.sqrt(n) else 0
         f = f_try
         if small >= 2:

@@ -25,7 +25,7 @@ from gpbo.numerics.rows import KINDS
 logger = logging.getLogger(__name__)
 
 _CPU = torch.device("cpu")
-_ITERATIONS = 200
+_COLD, _WARM = 200, 30  # most line searches; a warm start that is not done by then goes on at the next refit
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def fit(
     host = device.type == "cpu" and available() if compiled is None else compiled
     start = problem.spec.start() if previous is None else previous.theta
     curvature = None if previous is None else previous.curvature
-    return (_fit_host if host else _fit_torch)(problem, start, curvature, device)
+    iterations = _COLD if previous is None else _WARM
+    return (_fit_host if host else _fit_torch)(problem, start, curvature, device, iterations)
 
 
 def _known(problem: Problem) -> Array:
@@ -67,7 +68,7 @@ def _known(problem: Problem) -> Array:
     return np.zeros(n) if problem.known is None else np.maximum(problem.known, MIN_KNOWN_NOISE)
 
 
-def _fit_host(problem: Problem, start: Array, curvature: Array | None, device: torch.device) -> Fit:
+def _fit_host(problem: Problem, start: Array, curvature: Array | None, device: torch.device, iterations: int) -> Fit:
     spec, n = problem.spec, len(problem.y)
     lower, upper = spec.bounds()
     H = np.eye(spec.d + 3) if curvature is None else curvature.copy()
@@ -84,12 +85,12 @@ def _fit_host(problem: Problem, start: Array, curvature: Array | None, device: t
             spec.infer_noise,
             KINDS[spec.kind],
             spec.priors(),
-            _ITERATIONS,
+            iterations,
         )
     return Fit(theta, H, -value * n if value < 1e200 else -np.inf, evaluations)
 
 
-def _fit_torch(problem: Problem, start: Array, curvature: Array | None, device: torch.device) -> Fit:
+def _fit_torch(problem: Problem, start: Array, curvature: Array | None, device: torch.device, iterations: int) -> Fit:
     spec, n = problem.spec, len(problem.y)
 
     def tensor(values: Array) -> Tensor:
@@ -109,7 +110,7 @@ def _fit_torch(problem: Problem, start: Array, curvature: Array | None, device: 
         tensor(lower),
         tensor(upper),
         curvature=None if curvature is None else tensor(curvature)[None],
-        iterations=2 * _ITERATIONS,
+        iterations=2 * iterations,
         tolerance=1e-7 / float(np.sqrt(n)),
         gradient_tolerance=1e-6,
         first_step=0.5,
@@ -134,8 +135,7 @@ def fit_model(model: SingleTaskGP) -> str:
         return f"BoTorch: {reason}"
     spec = problem.spec
     lower, upper = spec.bounds()
-    cold = Fit(np.clip(theta, lower, upper), np.eye(spec.d + 3), -np.inf, 0)
-    result = (_fit_host if available() and problem.X.shape[0] else _fit_torch)(problem, cold.theta, None, _CPU)
+    result = (_fit_host if available() else _fit_torch)(problem, np.clip(theta, lower, upper), None, _CPU, _COLD)
     if not np.isfinite(result.log_posterior):
         _fit_stock(model)
         return "BoTorch: the covariance is not positive definite at the starting point"

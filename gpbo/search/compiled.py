@@ -1,7 +1,8 @@
 """Projected BFGS from many starts in lockstep, compiled for the host.
 
 All starts that are still moving are evaluated together, so that one pair of triangular solves serves them all; each
-keeps its own step length and inverse Hessian. A start that has converged leaves the round.
+keeps its own step length and inverse Hessian. A start leaves the round when it has converged, or when it gains too
+slowly to catch up with the best one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from gpbo.numerics.quasi_newton import quasi_newton_step, update_curvature
 from gpbo.numerics.runtime import jit
 
 Array = NDArray[np.float64]
+
+_REVIEW = 6  # rounds between reviews, in which hopeless starts are dropped
+_PATIENCE = 8.0  # a start goes on while so many times its gain since the last review would take it to the lead
 
 
 @jit()
@@ -61,6 +65,7 @@ def maximise(
             g[r, k] = -g[r, k]
     H = np.empty((R, d, d))
     fresh = np.ones(R, dtype=np.bool_)
+    blocked = np.zeros((R, d), dtype=np.bool_)
     length = np.ones(R)
     retries = np.zeros(R, dtype=np.int64)
     small = np.zeros(R, dtype=np.int64)
@@ -71,12 +76,23 @@ def maximise(
     evaluations = R
     for r in range(R):
         retries[r] = -1  # needs a new direction
-    for _ in range(iterations):
+    earlier = f.copy()
+    for round_ in range(iterations):
+        if round_ > 0 and round_ % _REVIEW == 0:
+            lead = np.min(f)
+            moving = 0
+            for a in range(count):
+                r = active[a]
+                if f[r] - _PATIENCE * (earlier[r] - f[r]) <= lead + tolerance:
+                    active[moving] = r
+                    moving += 1
+                earlier[r] = f[r]
+            count = moving
         moving = 0
         for a in range(count):
             r = active[a]
             if retries[r] < 0:
-                largest = quasi_newton_step(x[r], g[r], H[r], fresh[r], lower[r], upper[r], step[r])
+                largest = quasi_newton_step(x[r], g[r], H[r], fresh[r], lower[r], upper[r], blocked[r], step[r])
                 if largest < 0.0:
                     fresh[r] = True
                     largest = -largest
@@ -130,7 +146,7 @@ def maximise(
                     x[r, k] = x_try[a, k]
                     g[r, k] = -g_try[a, k]
                 f[r] = -values[a]
-                fresh[r] = update_curvature(H[r], s, change, fresh[r])
+                fresh[r] = update_curvature(H[r], s, change, blocked[r], fresh[r])
                 retries[r] = -1
                 small[r] = small[r] + 1 if -rise < tolerance else 0
                 keep = small[r] < 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from gpbo.acquisition.improvement import HostImprovement, Improvement
@@ -11,17 +13,30 @@ from gpbo.numerics import host_threads
 from gpbo.numerics.batched_bfgs import minimise
 from gpbo.search.compiled import maximise as maximise_compiled
 
-_TOLERANCE = 1e-6  # of a log improvement: far below what distinguishes two suggestions
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard a search tries for one point.
+
+    Attributes:
+        starts: Local searches.
+        iterations: Most rounds, each one evaluation of the starts that still move.
+        tolerance: Gain of a step, in log improvement, below which a start has converged.
+    """
+
+    starts: int
+    iterations: int
+    tolerance: float
 
 
-def climb(acquisition: Improvement, starts: Array, lower: Array, upper: Array, iterations: int) -> tuple[Array, Array]:
+def climb(acquisition: Improvement, starts: Array, lower: Array, upper: Array, effort: Effort) -> tuple[Array, Array]:
     """Local maxima reached from every start inside its own box.
 
     Args:
         acquisition: What to maximise.
         starts: Shape (R, D).
         lower, upper: Bounds of each start, shape (R, D); equal bounds freeze a coordinate.
-        iterations: Most rounds, each one evaluation of the starts that still move.
+        effort: How long to go on.
 
     Returns:
         Points (R, D) and values (R,).
@@ -32,8 +47,8 @@ def climb(acquisition: Improvement, starts: Array, lower: Array, upper: Array, i
                 np.ascontiguousarray(starts),
                 np.ascontiguousarray(lower),
                 np.ascontiguousarray(upper),
-                iterations,
-                _TOLERANCE,
+                effort.iterations,
+                effort.tolerance,
                 *acquisition.arguments,
             )
         return points, values
@@ -46,8 +61,8 @@ def climb(acquisition: Improvement, starts: Array, lower: Array, upper: Array, i
         on_device(starts),
         on_device(lower),
         on_device(upper),
-        iterations=iterations,
-        tolerance=_TOLERANCE,
+        iterations=effort.iterations,
+        tolerance=effort.tolerance,
         first_step=0.05,
         longest_step=0.3,
     )

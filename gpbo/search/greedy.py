@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Set
-from dataclasses import dataclass
 
 import numpy as np
 
 from gpbo.acquisition.improvement import Improvement, Screen
 from gpbo.models.spec import Array
 from gpbo.search.candidates import wander
+from gpbo.search.gradient import Effort
 from gpbo.search.mixed import maximise
 from gpbo.space import Space
 
-
-@dataclass(frozen=True)
-class Effort:
-    """How hard a search tries.
-
-    Attributes:
-        starts: Local searches a pick, half from space-filling and half from local candidates.
-        later_starts: The same for every pick after the first of a batch.
-        iterations: Most rounds of a local search.
-        refined: Picks that are refined by a local search; later ones are the best raw candidates.
-    """
-
-    starts: int = 16
-    later_starts: int = 8
-    iterations: int = 100
-    refined: int = 64
+FIRST = Effort(starts=16, iterations=100, tolerance=1e-6)
+LATER = Effort(starts=8, iterations=30, tolerance=1e-4)  # within a batch, where the fantasies' own error is larger
+REFINED = 64  # picks of a batch that are refined; later ones are the best raw candidates
 
 
 def greedy(
@@ -38,7 +25,6 @@ def greedy(
     candidates: tuple[Array, int],
     q: int,
     rng: np.random.Generator,
-    effort: Effort = Effort(),
 ) -> Array:
     """Q distinct feasible points that are not taken, each the best found given those before it.
 
@@ -49,7 +35,6 @@ def greedy(
         candidates: Raw candidates (R, D) and the number of space-filling ones, which come first.
         q: Number of points.
         rng: For the case that everything found is taken.
-        effort: How hard to try.
 
     Returns:
         Points, shape (q, D).
@@ -62,9 +47,10 @@ def greedy(
         values = screen.values()
         ranked = raw[np.argsort(-values, kind="stable")]
         offers: list[Array] = [ranked]
-        if pick < effort.refined:
-            starts = _starts(screen, values, spread, effort.starts if pick == 0 else effort.later_starts)
-            points, reached = maximise(acquisition, space, starts, effort.iterations)
+        if pick < REFINED:
+            effort = FIRST if pick == 0 else LATER
+            starts = _starts(screen, values, spread, effort.starts)
+            points, reached = maximise(acquisition, space, starts, effort)
             offers.insert(0, points[np.argsort(-reached, kind="stable")])
         u, key = _first_untaken(space, offers, taken, chosen, rng)
         picks.append(u)

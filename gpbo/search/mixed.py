@@ -9,7 +9,7 @@ import numpy as np
 
 from gpbo.acquisition.improvement import Improvement
 from gpbo.models.spec import Array
-from gpbo.search.gradient import climb
+from gpbo.search.gradient import Effort, climb
 from gpbo.space import Space
 
 _FINE = 16  # grids with at least so many levels also take part in a relaxed gradient search, as a source of starts
@@ -17,44 +17,44 @@ _ROUNDS = 8
 _GAIN = 1e-9
 
 
-def maximise(acquisition: Improvement, space: Space, starts: Array, iterations: int) -> tuple[Array, Array]:
+def maximise(acquisition: Improvement, space: Space, starts: Array, effort: Effort) -> tuple[Array, Array]:
     """Feasible local maxima reached from feasible starts.
 
     Args:
         acquisition: What to maximise.
         space: Says which coordinates are continuous and what the neighbours of a point are.
         starts: Feasible points, shape (R, D).
-        iterations: Most rounds of a gradient search.
+        effort: How long a gradient search goes on.
 
     Returns:
         Feasible points (R, D) and values (R,).
     """
     continuous = space.levels == 0
     if continuous.all():
-        points, values = climb(acquisition, starts, np.zeros_like(starts), np.ones_like(starts), iterations)
+        points, values = climb(acquisition, starts, np.zeros_like(starts), np.ones_like(starts), effort)
         snapped = space.snap(points)
         return snapped, values if np.array_equal(snapped, points) else acquisition.values(snapped)
     points, values = starts, acquisition.values(starts)
     relaxed = continuous | (space.levels >= _FINE)
     if relaxed.any():
-        points, values = _climb_some(acquisition, space, points, values, relaxed, iterations)
+        points, values = _climb_some(acquisition, space, points, values, relaxed, effort)
     for _ in range(_ROUNDS):
         points, values, moved = _move(acquisition, space, points, values)
         if not moved.any():
             break
         if continuous.any():
             points[moved], values[moved] = _climb_some(
-                acquisition, space, points[moved], values[moved], continuous, iterations
+                acquisition, space, points[moved], values[moved], continuous, effort
             )
     return points, values
 
 
 def _climb_some(
-    acquisition: Improvement, space: Space, points: Array, values: Array, free: Array, iterations: int
+    acquisition: Improvement, space: Space, points: Array, values: Array, free: Array, effort: Effort
 ) -> tuple[Array, Array]:
     """Gradient search on the free coordinates, snapped; a start that did not gain stays where it was."""
     lower, upper = np.where(free, 0.0, points), np.where(free, 1.0, points)
-    found = space.snap(climb(acquisition, points, lower, upper, iterations)[0])
+    found = space.snap(climb(acquisition, points, lower, upper, effort)[0])
     reached = acquisition.values(found)
     better = reached > values
     return np.where(better[:, None], found, points), np.where(better, reached, values)

@@ -15,15 +15,16 @@ from gpbo.acquisition.improvement import HostImprovement, Improvement, base_norm
 from gpbo.acquisition.stock import stock_acquisition
 from gpbo.acquisition.torch_improvement import TorchImprovement
 from gpbo.data import Data
-from gpbo.errors import ArgumentError, NotReadyError, SpaceExhausted
+from gpbo.errors import ArgumentError, NotReadyError
 from gpbo.models.exact import build_model
 from gpbo.models.host_posterior import HostPosterior
 from gpbo.models.spec import Array
 from gpbo.numerics.sobol import sobol
 from gpbo.search.candidates import Candidates, wander
-from gpbo.search.greedy import Effort, enumerate_best, greedy
+from gpbo.search.greedy import REFINED, enumerate_best, greedy
 from gpbo.space import Space
 from gpbo.strategy.settings import AskReport, Settings
+from gpbo.strategy.state import State, dump, load
 from gpbo.strategy.surrogate import Fitted, Surrogate
 
 _SAMPLES = 128  # fantasies of pending points and of picks within a batch
@@ -61,6 +62,14 @@ class Strategy:
         """Where ``Batch.u`` lives: the device the user named, the CPU for "auto"."""
         return self._gpu if self._gpu is not None and self._settings.device != "auto" else torch.device("cpu")
 
+    def carry_state(self) -> State | None:
+        """What the next ask starts from besides the data, as plain data; None at first."""
+        return dump(self._surrogate.carry)
+
+    def restore_state(self, state: State | None) -> None:
+        """Go on from what :meth:`carry_state` gave, in this process or another."""
+        self._surrogate.restore(load(state, self._settings.kernels, self._space.dim))
+
     def _device(self, n: int) -> torch.device:
         if self._gpu is None or (self._settings.device == "auto" and n < _GPU_FROM):
             return torch.device("cpu")
@@ -75,20 +84,9 @@ class Strategy:
             event: Index of this ask; selects its random stream.
 
         Returns:
-            Rows of the unit cube, shape (q, D), and what was done.
-
-        Raises:
-            SpaceExhausted: If the space has fewer than q points left.
+            Rows of the unit cube, shape (q, D), and what was done. The caller has made sure that q points are left.
         """
         began = time.perf_counter()
-        cardinality = self._space.cardinality
-        if cardinality is not None and cardinality - len(data.taken) < q:
-            left = cardinality - len(data.taken)
-            raise SpaceExhausted(
-                f"ask({q}): the space has {cardinality} points and {left} of them are untried; ask for at most {left}."
-                if left
-                else f"ask({q}): all {cardinality} points of the space have been tried, are pending or failed."
-            )
         rng = np.random.default_rng([self._seed, event])
         n, p = len(data.y), len(data.pending)
         device = self._device(n)
@@ -150,7 +148,7 @@ class Strategy:
         pending = np.vstack([data.pending, also])
         recent = pending[-_MOST_FANTASISED:]
         believed = np.vstack([data.failed, pending[: len(pending) - len(recent)]])
-        fantasies = len(baseline) + len(recent) + min(q - 1, Effort().refined)
+        fantasies = len(baseline) + len(recent) + min(q - 1, REFINED)
         normals = np.zeros((0, 1))
         if fantasies:
             normals = base_normals(fantasies, _SAMPLES, int(rng.integers(2**31)))

@@ -23,7 +23,7 @@ from gpbo.transforms import Standardizer
 Posterior = HostPosterior | TorchPosterior
 
 _COLD_EVERY = 8  # refits between cold starts, which guard against following one local maximum for ever
-_COLD_UP_TO = 500  # observations up to which a cold start is cheap enough to be taken on the side
+_SELECT_ON = 300  # observations on which kernels are compared; with more, only the winner is fitted to all of them
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,23 @@ class Carry:
         n: Observations at the last refit.
         refits: Refits so far.
         kind: Kernel with the most evidence.
-        fits: The last fit of every kernel.
+        fits: The last fit of every kernel, to at most ``_SELECT_ON`` observations.
+        chosen: The fit of ``kind`` to all observations.
     """
 
     n: int
     refits: int
     kind: str
     fits: dict[str, Fit]
+    chosen: Fit
+
+    def same_as(self, other: Carry | None) -> bool:
+        """Whether the next fit would start from the very same numbers."""
+        return (
+            other is not None
+            and (self.n, self.refits, self.kind) == (other.n, other.refits, other.kind)
+            and all(np.array_equal(fit.theta, other.fits[kind].theta) for kind, fit in self.fits.items())
+        )
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,11 @@ class Surrogate:
         if self._current is not None:
             self.carry = self._current[2].carry
 
+    def restore(self, carry: Carry | None) -> None:
+        """Go on from fits committed elsewhere, on the same observations."""
+        if carry is None or not carry.same_as(self.carry):
+            self.carry, self._current = carry, None
+
     def get(self, data: Data, device: torch.device) -> Fitted:
         """The model of all observations in ``data``; observations are only ever added."""
         n = len(data.y)
@@ -93,7 +108,7 @@ class Surrogate:
             return self._current[2]
         infer = data.noise is None or not np.nanmax(data.noise) > 0.0
         carry = self.carry
-        if carry is not None and (carry.fits[carry.kind].theta[1] == 0.0) == infer:
+        if carry is not None and (carry.chosen.theta[1] == 0.0) == infer:
             carry = None  # noise was given for the first time: another model
         if carry is not None and n - carry.n < refit_period(n):
             fitted = self._extended(data, infer, carry, device)
@@ -115,32 +130,35 @@ class Surrogate:
     def _refitted(self, data: Data, infer: bool, carry: Carry | None, device: torch.device) -> Fitted:
         n = len(data.y)
         standardizer = Standardizer.of(data.y)
-        cold = carry is None or ((carry.refits + 1) % _COLD_EVERY == 0 and n <= _COLD_UP_TO)
         fits: dict[str, Fit] = {}
         for kind in self._kernels:
-            problem = self._problem(data, n, infer, standardizer, kind)
+            problem = _thinned(self._problem(data, n, infer, standardizer, kind))
             previous = None if carry is None else carry.fits[kind]
             tries = [fit(problem, previous, device=device)]
-            if cold and previous is not None:
+            if carry is not None and (carry.refits + 1) % _COLD_EVERY == 0:
                 tries.append(fit(problem, device=device))
             fits[kind] = max(tries, key=lambda one: one.log_posterior)
         kind = max(self._kernels, key=lambda one: fits[one].log_posterior)
         problem = self._problem(data, n, infer, standardizer, kind)
+        chosen = fits[kind]
+        if n > _SELECT_ON:
+            same = carry is not None and carry.kind == kind and carry.n > _SELECT_ON
+            chosen = fit(problem, carry.chosen if same and carry is not None else chosen, device=device)
         message = ""
-        if not np.isfinite(fits[kind].log_posterior):
-            fits[kind] = replace(fits[kind], theta=problem.spec.start())
+        if not np.isfinite(chosen.log_posterior):
+            chosen = replace(chosen, theta=problem.spec.start())
             message = "the fit failed; hyperparameters at their prior"
         try:
-            posterior = _factorised(problem, fits[kind].theta, device)
+            posterior = _factorised(problem, chosen.theta, device)
         except NotPositiveDefinite:
             theta = problem.spec.start()
             theta[1] = np.log(1e-2) if infer else 0.0
             problem = replace(problem, known=None if problem.known is None else np.maximum(problem.known, 1e-2))
-            fits[kind] = replace(fits[kind], theta=theta)
+            chosen = replace(chosen, theta=theta)
             posterior = _factorised(problem, theta, device)
             message = "the covariance was singular; prior hyperparameters and noise of 1 % of the variance"
-        state = Carry(n, 1 if carry is None else carry.refits + 1, kind, fits)
-        return Fitted(problem, fits[kind].theta, standardizer, posterior, state, True, message)
+        state = Carry(n, 1 if carry is None else carry.refits + 1, kind, fits, chosen)
+        return Fitted(problem, chosen.theta, standardizer, posterior, state, True, message)
 
     def _extended(self, data: Data, infer: bool, carry: Carry, device: torch.device) -> Fitted:
         """The last refit's model with later observations bordered on, always one by one from the same factor.
@@ -150,7 +168,7 @@ class Surrogate:
         """
         standardizer = Standardizer.of(data.y[: carry.n])
         problem = self._problem(data, len(data.y), infer, standardizer, carry.kind)
-        theta = carry.fits[carry.kind].theta
+        theta = carry.chosen.theta
         posterior: Posterior | None = None
         if self._current is not None and self._current[1] == device and self._current[2].carry.n == carry.n:
             posterior = self._current[2].posterior
@@ -163,6 +181,16 @@ class Surrogate:
         if posterior.n < len(data.y):
             posterior.observe(data.X[new], noise[new], problem.y)
         return Fitted(problem, theta, standardizer, posterior, carry, False, "")
+
+
+def _thinned(problem: Problem) -> Problem:
+    """At most ``_SELECT_ON`` observations, spread evenly over the order of telling."""
+    n = len(problem.y)
+    if n <= _SELECT_ON:
+        return problem
+    rows = np.linspace(0, n - 1, _SELECT_ON).astype(np.int64)
+    known = None if problem.known is None else problem.known[rows]
+    return replace(problem, X=problem.X[rows], y=problem.y[rows], known=known)
 
 
 def _factorised(problem: Problem, theta: Array, device: torch.device) -> Posterior:
