@@ -178,7 +178,9 @@ def test_friends_take_the_closed_form(name, monkeypatch):
 @pytest.mark.filterwarnings("ignore::botorch.exceptions.warnings.InputDataWarning")
 def test_inputs_are_read_as_the_kernel_sees_them(training):
     X, Y = points()
-    model = SingleTaskGP(7 * X - 2, Y, input_transform=Normalize(2, bounds=torch.tensor([[-2.0] * 2, [5.0] * 2]).double()))
+    model = SingleTaskGP(
+        7 * X - 2, Y, input_transform=Normalize(2, bounds=torch.tensor([[-2.0] * 2, [5.0] * 2]).double())
+    )
     model.train(training)
     np.testing.assert_allclose(read_model(model)[0].X, X.numpy(), atol=1e-14)
 

@@ -141,7 +141,7 @@ def grown(make_problem, n, d, **options):
 
 @pytest.mark.parametrize("compiled", PATHS)
 @pytest.mark.parametrize("kind", ["rbf", "matern52"])
-@pytest.mark.parametrize(("n", "d"), [(30, 2), (51, 6), (100, 20)])
+@pytest.mark.parametrize(("n", "d"), [(30, 2), (51, 6), (150, 6)])
 def test_carried_curvature_reaches_the_same_value_in_fewer_evaluations(compiled, kind, n, d, make_problem):
     counts = {"cold": 0, "carried": 0, "point": 0}
     for seed in range(4):
@@ -157,7 +157,7 @@ def test_carried_curvature_reaches_the_same_value_in_fewer_evaluations(compiled,
 
 
 @pytest.mark.parametrize("compiled", PATHS)
-@pytest.mark.parametrize("factor", [-1.0, 1e8, 1e-8, math.nan])
+@pytest.mark.parametrize("factor", [-1.0, 1e8, math.nan])
 def test_bad_curvature_still_ends_in_a_maximum(compiled, factor, make_problem):
     problem, _ = make_problem(80, 3)
     cold = fit(problem, compiled=compiled)
