@@ -14,27 +14,32 @@ from torch import Tensor
 Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def _direction(g: Tensor, H: Tensor, free: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor]:
-    """Quasi-Newton direction on the free coordinates; steepest descent where the curvature is missing or unusable."""
+def _direction(g: Tensor, B: Tensor, free: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor]:
+    """Newton direction on the free coordinates; steepest descent where the curvature is missing or unusable.
+
+    The Hessian is kept and not its inverse, because its block on the free coordinates is simply a block of it.
+    """
     projected = torch.where(free, g, 0.0)
-    step = torch.where(free, -torch.einsum("bij,bj->bi", H, projected), 0.0)
-    fresh = fresh | ~((step * g).sum(-1) < 0.0)
+    block = torch.where(free[:, :, None] & free[:, None, :], B, torch.diag_embed((~free).to(B.dtype)))
+    L, info = torch.linalg.cholesky_ex(block)
+    step = -torch.cholesky_solve(projected[..., None], L)[..., 0]
+    fresh = fresh | (info > 0) | ~((step * projected).sum(-1) < 0.0)
     return torch.where(fresh[:, None], -projected, step), fresh
 
 
-def _updated(H: Tensor, s: Tensor, change: Tensor, accepted: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor]:
-    """BFGS update of the inverse Hessians where the curvature condition holds."""
+def _updated(B: Tensor, s: Tensor, change: Tensor, accepted: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor]:
+    """BFGS update of the Hessians where the curvature condition holds."""
     sy, yy = (s * change).sum(-1), (change * change).sum(-1)
     usable = accepted & (sy > 0.0) & (sy > 1e-12 * yy)
     safe = torch.where(usable, sy, 1.0)
     eye = torch.eye(s.shape[-1], dtype=s.dtype, device=s.device)
-    first = (safe / torch.where(usable, yy, 1.0))[:, None, None] * eye
-    base = torch.where((usable & fresh)[:, None, None], first, H)
-    Hy = torch.einsum("bij,bj->bi", base, change)
-    c = (1.0 + (change * Hy).sum(-1) / safe) / safe
-    cross = s[:, :, None] * Hy[:, None, :]
-    new = base + c[:, None, None] * s[:, :, None] * s[:, None, :] - (cross + cross.mT) / safe[:, None, None]
-    return torch.where(usable[:, None, None], new, H), fresh & ~usable
+    first = (torch.where(usable, yy, 1.0) / safe)[:, None, None] * eye
+    base = torch.where((usable & fresh)[:, None, None], first, B)
+    Bs = torch.einsum("bij,bj->bi", base, s)
+    along = torch.where(usable, (s * Bs).sum(-1), 1.0)
+    new = base - Bs[:, :, None] * Bs[:, None, :] / along[:, None, None]
+    new = new + change[:, :, None] * change[:, None, :] / safe[:, None, None]
+    return torch.where(usable[:, None, None], new, B), fresh & ~usable
 
 
 @torch.no_grad()
@@ -52,13 +57,13 @@ def minimise(
     longest_step: float = 2.0,
     check_every: int = 8,
 ) -> tuple[Tensor, Tensor, Tensor, int]:
-    """Minimises B problems in boxes.
+    """Minimises b problems in boxes.
 
     Args:
-        objective: From points (B, p) to values (B,) and gradients (B, p); a value may be inf where it is undefined.
-        start: First points, shape (B, p).
-        lower, upper: Bounds, broadcastable to (B, p); equal bounds freeze a coordinate.
-        curvature: Inverse Hessians of an earlier solve, shape (B, p, p).
+        objective: From points (b, p) to values (b,) and gradients (b, p); a value may be inf where it is undefined.
+        start: First points, shape (b, p).
+        lower, upper: Bounds, broadcastable to (b, p); equal bounds freeze a coordinate.
+        curvature: Inverse Hessians of an earlier solve, shape (b, p, p).
         iterations: Most evaluations of the batch.
         tolerance: A problem has converged after two accepted steps in a row that gain less than this.
         gradient_tolerance: Or when no free gradient entry exceeds this.
@@ -67,16 +72,16 @@ def minimise(
         check_every: Rounds between looks at whether all problems have converged.
 
     Returns:
-        Points (B, p), values (B,), inverse Hessians (B, p, p), evaluations of the batch.
+        Points (b, p), values (b,), inverse Hessians (b, p, p), evaluations of the batch.
     """
-    B, p = start.shape
-    lower, upper = lower.expand(B, p), upper.expand(B, p)
+    b, p = start.shape
+    lower, upper = lower.expand(b, p), upper.expand(b, p)
     x = torch.minimum(torch.maximum(start, lower), upper)
     f, g = objective(x)
     movable = lower < upper
-    eye = torch.eye(p, dtype=x.dtype, device=x.device).expand(B, p, p)
-    H = eye.clone() if curvature is None else curvature.clone()
-    fresh = torch.full((B,), curvature is None, device=x.device)
+    eye = torch.eye(p, dtype=x.dtype, device=x.device).expand(b, p, p)
+    B = eye.clone() if curvature is None else torch.linalg.inv_ex(curvature)[0]
+    fresh = torch.full((b,), curvature is None, device=x.device)
     turn = torch.ones_like(fresh)  # a new direction is due
     done = torch.zeros_like(fresh)
     small, retries = torch.zeros_like(f), torch.zeros_like(f)
@@ -87,7 +92,7 @@ def minimise(
         done = done | (turn & (torch.where(free, g, 0.0).abs().amax(-1) < gradient_tolerance))
         if round_ % check_every == 0 and bool(done.all()):
             break
-        direction, now_fresh = _direction(g, H, free, fresh)
+        direction, now_fresh = _direction(g, B, free, fresh)
         fresh = torch.where(turn, now_fresh, fresh)
         step = torch.where(turn[:, None], direction, step)
         reach = torch.where(fresh, first_step, longest_step) / step.abs().amax(-1).clamp_min(1e-300)
@@ -98,7 +103,7 @@ def minimise(
         s = x_try - x
         expected = (g * s).sum(-1)
         accepted = (f_try <= f + 1e-4 * expected) & ~done
-        H, fresh = _updated(H, s, g_try - g, accepted, fresh)
+        B, fresh = _updated(B, s, g_try - g, accepted, fresh)
         gain = f - f_try
         shrink = -0.5 * expected / (f_try - f - expected).clamp_min(1e-300)
         t = torch.where(accepted, t, t * shrink.nan_to_num(0.1).clamp(0.1, 0.5))
@@ -113,4 +118,6 @@ def minimise(
         fresh = fresh | restart
         turn = accepted | restart
         retries = torch.where(restart, torch.zeros_like(retries), retries)
-    return x, f, torch.where(fresh[:, None, None], eye, H), evaluations
+    H = torch.linalg.inv_ex(B)[0]
+    unusable = fresh | ~torch.isfinite(H).all(-1).all(-1)
+    return x, f, torch.where(unusable[:, None, None], eye, H), evaluations
