@@ -32,8 +32,8 @@ class Gpbo:
     def __init__(
         self, space: gpbo.Space, seed: int, params: list[Params], values: list[float], **settings: Any
     ) -> None:
-        settings = {"n_initial": len(params), "device": "cpu"} | settings
-        self.optimizer = gpbo.Optimizer(space, direction="minimize", seed=seed, **settings)
+        chosen: dict[str, Any] = {"n_initial": len(params), "device": "cpu", **settings}
+        self.optimizer = gpbo.Optimizer(space, direction="minimize", seed=seed, **chosen)
         self.optimizer.add(params, values)
 
     def ask(self) -> Params:
