@@ -49,6 +49,7 @@ class Carry:
         return (
             other is not None
             and (self.n, self.refits, self.kind) == (other.n, other.refits, other.kind)
+            and np.array_equal(self.chosen.theta, other.chosen.theta)
             and all(np.array_equal(fit.theta, other.fits[kind].theta) for kind, fit in self.fits.items())
         )
 

@@ -1,0 +1,61 @@
+"""What a strategy carries from one ask to the next, as plain data that JSON holds without loss."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from gpbo.models.fit import Fit
+from gpbo.models.spec import Array
+from gpbo.strategy.surrogate import Carry
+
+State: TypeAlias = dict[str, Any]
+
+_VERSION = 1
+
+
+def dump(carry: Carry | None) -> State | None:
+    """Plain data; None before the first fit."""
+    if carry is None:
+        return None
+    fits = {kind: _dump_fit(fit) for kind, fit in carry.fits.items()}
+    counts = {"version": _VERSION, "n": carry.n, "refits": carry.refits, "kind": carry.kind}
+    return {**counts, "fits": fits, "chosen": _dump_fit(carry.chosen)}
+
+
+def load(state: Mapping[str, Any] | None, kernels: tuple[str, ...], dim: int) -> Carry | None:
+    """The carry that :func:`dump` made plain.
+
+    None where another version of gpbo wrote it, or for other kernels: the next fit then starts cold, which costs time
+    and nothing else.
+    """
+    if state is None or state.get("version") != _VERSION or set(state["fits"]) != set(kernels):
+        return None
+    fits = {kind: _load_fit(fit, dim) for kind, fit in state["fits"].items()}
+    return Carry(state["n"], state["refits"], state["kind"], fits, _load_fit(state["chosen"], dim))
+
+
+def _dump_fit(fit: Fit) -> State:
+    return {
+        "theta": _dump_array(fit.theta),
+        "curvature": _dump_array(fit.curvature),
+        "log_posterior": float(fit.log_posterior).hex(),
+        "evaluations": int(fit.evaluations),
+    }
+
+
+def _load_fit(fit: Mapping[str, Any], dim: int) -> Fit:
+    theta = _load_array(fit["theta"], (dim + 3,))
+    curvature = _load_array(fit["curvature"], (dim + 3, dim + 3))
+    return Fit(theta, curvature, float.fromhex(fit["log_posterior"]), int(fit["evaluations"]))
+
+
+def _dump_array(array: Array) -> str:
+    return base64.b64encode(np.ascontiguousarray(array, dtype="<f8").tobytes()).decode("ascii")
+
+
+def _load_array(text: str, shape: tuple[int, ...]) -> Array:
+    return np.frombuffer(base64.b64decode(text), dtype="<f8").reshape(shape).astype(np.float64)
