@@ -53,5 +53,29 @@ class NotReadyError(GpboError, RuntimeError):
     """The answer needs results that have not been told yet."""
 
 
+class StorageError(GpboError, RuntimeError):
+    """A stored study cannot be read or written now. Nothing was recorded by the call that raised this."""
+
+
+class StudyNotFoundError(StorageError, LookupError):
+    """There is no stored study of this name, or no database in that place."""
+
+
+class StudyMismatchError(StorageError, ValueError):
+    """The stored study of this name has another space, direction or setting."""
+
+
+class CorruptStudyError(StorageError):
+    """What is stored is damaged, or was changed by something other than gpbo."""
+
+
+class StudyVersionError(StorageError):
+    """A newer version of gpbo wrote the database, or a program other than gpbo."""
+
+
+class WorkerReplacedError(StorageError):
+    """Another process has taken this worker's name, and with it the trials that were pending."""
+
+
 class FailedTrialWarning(UserWarning):
     """A value was NaN or infinite: its trial counts as failed."""

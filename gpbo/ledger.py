@@ -5,7 +5,7 @@ Events are trusted here; the optimizer checks what the user hands in before it m
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from typing import Literal, TypeAlias, TypedDict
+from typing import Literal, NotRequired, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,10 +18,11 @@ Floats = NDArray[np.float64]
 
 
 class Asked(TypedDict):
-    """Points were handed out; they get the next ids."""
+    """Points were handed out, to a worker if it has a name; they get the next ids."""
 
     kind: Literal["ask"]
     codes: list[Codes]
+    worker: NotRequired[str]
 
 
 class Outcomes(TypedDict):
@@ -53,7 +54,15 @@ class Added(Outcomes):
     codes: list[Codes]
 
 
-Event: TypeAlias = Asked | Told | Forgotten | Added
+class Leased(TypedDict):
+    """Pending trials were handed out again, to another worker, or to one without a name."""
+
+    kind: Literal["lease"]
+    ids: list[int]
+    worker: str | None
+
+
+Event: TypeAlias = Asked | Told | Forgotten | Added | Leased
 
 
 class Ledger:
@@ -68,7 +77,7 @@ class Ledger:
         states: State of each trial.
         complete: Ids of complete trials, in order of telling: row i of ``Data.X`` is ``complete[i]``.
         failed: Ids of failed trials, in order of telling.
-        pending: Ids of pending trials, in order of asking.
+        pending: Ids of pending trials, in order of asking, and the worker that each was handed out to, if named.
         asks: Number of ask events so far.
     """
 
@@ -82,7 +91,7 @@ class Ledger:
         self._U = _Rows((space.dim,))
         self.complete: list[int] = []
         self.failed: list[int] = []
-        self.pending: dict[int, None] = {}
+        self.pending: dict[int, str | None] = {}
         self._told: list[int] = []
         self._told_X, self._told_y, self._told_noise = _Rows((space.dim,)), _Rows(()), _Rows(())
         self._noise_given = False
@@ -94,54 +103,53 @@ class Ledger:
 
     def apply(self, event: Event) -> None:
         """Change the record by one event."""
-        if event["kind"] == "ask":
-            self._apply_ask(event)
-        elif event["kind"] == "tell":
-            self._apply_tell(event)
-        elif event["kind"] == "forget":
-            self._apply_forget(event)
-        else:
-            self._apply_add(event)
-        self._version += 1
+        self.replay([event])
 
-    def _apply_ask(self, event: Asked) -> None:
-        self.pending.update(dict.fromkeys(self._append(event["codes"])))
-        self._asked += len(event["codes"])
-        self.asks += 1
+    def replay(self, events: Sequence[Event]) -> None:
+        """Change the record by several events, in their order, at a fraction of the time of one after the other."""
+        first = len(self.codes)
+        codes = [
+            tuple(row) for event in events if event["kind"] == "ask" or event["kind"] == "add" for row in event["codes"]
+        ]
+        if codes:
+            self._append(codes)
+        told: list[int] = []
+        for event in events:
+            if event["kind"] == "ask":
+                ids = range(first, first := first + len(event["codes"]))
+                self.pending.update(dict.fromkeys(ids, event.get("worker")))
+                self._asked += len(ids)
+                self.asks += 1
+            elif event["kind"] == "tell":
+                for trial_id in event["ids"]:
+                    del self.pending[trial_id]
+                told += self._settle(event["ids"], event)
+            elif event["kind"] == "add":
+                told += self._settle(range(first, first := first + len(event["codes"])), event)
+            elif event["kind"] == "forget":
+                self._release(event["ids"])
+            else:
+                self.pending.update(dict.fromkeys(event["ids"], event["worker"]))
+        if told:
+            self._told_X.extend(self._U.view()[told])
+            self._told_y.extend(np.array([self._values[i] for i in told], dtype=np.float64) * self._sign)
+            self._told_noise.extend(np.array([self._noise[i] for i in told], dtype=np.float64))  # None becomes NaN
+        self._version += len(events)
 
-    def _apply_tell(self, event: Told) -> None:
-        for trial_id in event["ids"]:
-            del self.pending[trial_id]
-        self._settle(event["ids"], event)
-
-    def _apply_forget(self, event: Forgotten) -> None:
-        for trial_id, keys in zip(event["ids"], self._keys(event["ids"]), strict=True):
-            del self.pending[trial_id]
-            self.states[trial_id] = "forgotten"
-            for key in keys:
-                self._taken[key] -= 1
-                if not self._taken[key]:
-                    del self._taken[key]
-
-    def _apply_add(self, event: Added) -> None:
-        self._settle(self._append(event["codes"]), event)
-
-    def _append(self, codes: Sequence[Codes]) -> list[int]:
+    def _append(self, codes: list[Codes]) -> None:
         """New trials with the next ids, in state pending."""
-        ids = list(range(len(self.codes), len(self.codes) + len(codes)))
-        rows = [tuple(row) for row in codes]
-        self.codes += rows
+        ids = range(len(self.codes), len(self.codes) + len(codes))
+        self.codes += codes
         self.states += ["pending"] * len(ids)
         self._values += [None] * len(ids)
         self._noise += [None] * len(ids)
         self._reasons += [""] * len(ids)
-        self._U.extend(self._space.encode_codes(rows))
+        self._U.extend(self._space.encode_codes(codes))
         for keys in self._keys(ids):
             self._taken.update(keys)
-        return ids
 
-    def _settle(self, ids: list[int], outcomes: Outcomes) -> None:
-        """Give trials their outcomes."""
+    def _settle(self, ids: Sequence[int], outcomes: Outcomes) -> list[int]:
+        """Give trials their outcomes; the complete ones among them."""
         complete: list[int] = []
         columns = zip(ids, outcomes["values"], outcomes["noise"], outcomes["reasons"], strict=True)
         for trial_id, value, noise, reason in columns:
@@ -149,16 +157,27 @@ class Ledger:
             self._values[trial_id], self._noise[trial_id], self._reasons[trial_id] = value, noise, reason
             (self.failed if value is None else complete).append(trial_id)
             self._noise_given |= noise is not None
-        self._told_X.extend(self._U.view()[complete])
-        self._told_y.extend(np.array([self._values[i] for i in complete], dtype=np.float64) * self._sign)
-        self._told_noise.extend(np.array([self._noise[i] for i in complete], dtype=np.float64))  # None becomes NaN
         self.complete += complete
         self._told += ids
+        return complete
+
+    def _release(self, ids: list[int]) -> None:
+        for trial_id, keys in zip(ids, self._keys(ids), strict=True):
+            del self.pending[trial_id]
+            self.states[trial_id] = "forgotten"
+            for key in keys:
+                self._taken[key] -= 1
+                if not self._taken[key]:
+                    del self._taken[key]
 
     def _keys(self, ids: Sequence[int]) -> list[set[Hashable]]:
         """For each trial its point, and the point its row decodes to, which may differ in a float's last digit."""
         decoded = self._space.keys(self.rows(ids))
         return [{self.codes[i], key} for i, key in zip(ids, decoded, strict=True)]
+
+    def free(self, codes: Sequence[Codes]) -> bool:
+        """Whether none of the points is told, pending or failed."""
+        return not any(row in self._taken for row in codes)
 
     def trial(self, trial_id: int) -> Trial:
         """A trial as it is now."""

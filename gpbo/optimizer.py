@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpbo import intake
+from gpbo import intake, persistence
 from gpbo.errors import (
     ArgumentError,
     FailedTrialWarning,
@@ -16,17 +16,21 @@ from gpbo.errors import (
     SpaceExhausted,
     TellTypeError,
 )
-from gpbo.ledger import Event, Ledger
+from gpbo.journal import Journal
+from gpbo.ledger import Ledger
 from gpbo.locks import StudyLock
 from gpbo.scalars import shown
-from gpbo.space import Parameter, Space
+from gpbo.space import Codes, Parameter, Space
 from gpbo.trials import Batch, Trial, Trials
 
 if TYPE_CHECKING:
+    import os
+
     import torch
     from botorch.acquisition.acquisition import AcquisitionFunction
     from botorch.models import SingleTaskGP
 
+    from gpbo.storage import Study
     from gpbo.strategy import AskReport, Strategy
 
 Floats = NDArray[np.float64]
@@ -47,10 +51,19 @@ class Optimizer:
         n_initial: Size of the space-filling start; chosen by the engine when None.
         device: "auto", "cpu", "cuda" or "cuda:<index>".
         kernel: Covariance of the Gaussian process; chosen by the engine when "auto".
+        storage: Path of an SQLite file, or URL ``postgresql://...``, where everything is recorded before a call
+            returns. A study that is there already is continued. None keeps the study in memory.
+        study: Name of the study there.
+        worker: Name of this process among those that share the study. One that comes back under its name is handed
+            its own pending trials first.
+        lease: Seconds after which the pending trials of this process are handed to others, once it shows no sign of
+            life; None for never.
 
     Raises:
         SpaceError: If ``space`` is not a valid space.
         ArgumentError: If another argument is invalid.
+        StudyMismatchError: If the stored study has another space, direction or setting; says which.
+        StorageError: If the study cannot be stored; says why and what to do.
 
     Attributes:
         space: The search space.
@@ -77,6 +90,10 @@ class Optimizer:
         n_initial: int | None = None,
         device: "str | torch.device" = "auto",
         kernel: str = "auto",
+        storage: "str | os.PathLike[str] | None" = None,
+        study: str = "default",
+        worker: str | None = None,
+        lease: float | None = None,
     ) -> None:
         self.space = space if isinstance(space, Space) else Space(space)
         if direction not in ("minimize", "maximize"):
@@ -85,10 +102,52 @@ class Optimizer:
         self.seed = secrets.randbits(32) if seed is None else intake.whole("seed", seed, 0, 2**63 - 1)
         if n_initial is not None:
             n_initial = intake.whole("n_initial", n_initial, 1, _MAX_BATCH)
-        self._sign = 1.0 if direction == "maximize" else -1.0
+        described = (self.space, direction, self.seed, n_initial, kernel, str(device))
+        stored = None
+        if storage is not None:
+            stored = persistence.enter(storage, study, described, seed is not None, worker, lease)
+            self.seed = stored.description.seed
+        elif worker is not None or lease is not None or study != "default":
+            raise ArgumentError("study, worker and lease belong to a stored study; pass storage= as well, or none.")
+        self._start(kernel, n_initial, str(device), stored)
+
+    @classmethod
+    def open(
+        cls,
+        storage: "str | os.PathLike[str]",
+        study: str = "default",
+        *,
+        worker: str | None = None,
+        lease: float | None = None,
+        device: "str | torch.device | None" = None,
+    ) -> "Optimizer":
+        """Goes on with a stored study, exactly where it stopped: pending trials and random stream included.
+
+        Args:
+            storage: Path of the file, or URL ``postgresql://...``.
+            study: Its name.
+            worker: As for :class:`Optimizer`.
+            lease: As for :class:`Optimizer`.
+            device: Where to compute; None for what the study was made with.
+
+        Raises:
+            StudyNotFoundError: If there is no such study.
+            StorageError: If it cannot be used, or is damaged; says why and what to do.
+        """
+        stored = persistence.reopen(storage, study, worker, lease)
+        description = stored.description
+        opened = cls.__new__(cls)
+        opened.space, opened.direction, opened.seed = description.space, description.direction, description.seed
+        place = description.device if device is None else str(device)
+        opened._start(description.kernel, description.n_initial, place, stored)
+        return opened
+
+    def _start(self, kernel: str, n_initial: int | None, device: str, stored: "Study | None") -> None:
+        self._sign = 1.0 if self.direction == "maximize" else -1.0
         self._lock = StudyLock()
         self._ledger = Ledger(self.space, self._sign)
-        self._strategy = _make_strategy(self.space, kernel, n_initial, str(device), self.seed)
+        self._strategy = _make_strategy(self.space, kernel, n_initial, device, self.seed)
+        self._journal = Journal(self._ledger, self._strategy, self._lock, stored)
         self.last_ask: AskReport | None = None
 
     def __repr__(self) -> str:
@@ -109,20 +168,22 @@ class Optimizer:
         """
         q = intake.whole("ask: q", q, 1, _MAX_BATCH)
         with self._lock.computing():
+            ids = self._journal.hand_out(q, self._suggest)
             with self._lock.reading():
-                data = self._ledger.data()
-                left = self._untried()
-            if left is not None and q > left:
-                total = self.space.cardinality
-                raise SpaceExhausted(f"ask: {q} new points wanted, but {left} of the space's {total} are left.", left)
-            U, report = self._strategy.suggest(data, q, self._ledger.asks)
-            codes = self.space.decode_codes(U)
-            assert len(set(codes)) == q, "the strategy repeated a point"
-            with self._lock.changing():
-                first = len(self._ledger.codes)
-                self._record({"kind": "ask", "codes": codes})
-                self.last_ask = report
-                return self._batch(range(first, first + q))
+                return self._batch(ids)
+
+    def _suggest(self, q: int) -> list[Codes]:
+        """Codes of ``q`` new points."""
+        with self._lock.reading():
+            data = self._ledger.data()
+            left = self._untried()
+        if left is not None and q > left:
+            total = self.space.cardinality
+            raise SpaceExhausted(f"ask: {q} new points wanted, but {left} of the space's {total} are left.", left)
+        U, self.last_ask = self._strategy.suggest(data, q, self._ledger.asks)
+        codes = self.space.decode_codes(U)
+        assert len(set(codes)) == q, "the strategy repeated a point"
+        return codes
 
     def tell(self, trials: "Batch | Trial | int | Sequence[Trial | int]", values: Any, noise: Any = None) -> None:
         """Report the outcomes of pending trials, in any order and number.
@@ -141,15 +202,13 @@ class Optimizer:
             TellError: If the numbers of trials and values differ, a value is not a real number, a deviation is negative
                 or not finite, or a trial is named twice.
         """
-        with self._lock.computing():
+        with self._lock.computing(), self._journal.change() as record:
             ids = intake.pending_ids("tell", trials, self._ledger, self.space)
             found = intake.results(
                 "tell", values, noise, len(ids), lambda i: intake.named(ids[i], self._ledger, self.space)
             )
             if ids:
-                event: Event = {"kind": "tell", "ids": ids, **found}
-                with self._lock.changing():
-                    self._record(event)
+                record({"kind": "tell", "ids": ids, **found})
         _warn_failed("tell", ids, found["reasons"])
 
     def fail(self, trials: "Batch | Trial | int | Sequence[Trial | int]", reason: str = "") -> None:
@@ -162,19 +221,12 @@ class Optimizer:
         """
         if not isinstance(reason, str):
             raise TellTypeError(f"fail: the reason must be a string, got {shown(reason)}.")
-        with self._lock.computing():
+        with self._lock.computing(), self._journal.change() as record:
             ids = intake.pending_ids("fail", trials, self._ledger, self.space)
             if ids:
                 none: list[float | None] = [None] * len(ids)
-                event: Event = {
-                    "kind": "tell",
-                    "ids": ids,
-                    "values": none,
-                    "noise": none,
-                    "reasons": [reason] * len(ids),
-                }
-                with self._lock.changing():
-                    self._record(event)
+                reasons = [reason] * len(ids)
+                record({"kind": "tell", "ids": ids, "values": none, "noise": none, "reasons": reasons})
 
     def forget(self, trials: "Batch | Trial | int | Sequence[Trial | int]") -> None:
         """Release pending trials: nobody will evaluate them. Their points may be proposed again.
@@ -184,11 +236,10 @@ class Optimizer:
             TrialStateError: If a trial is not pending.
             TellError: If a trial is named twice.
         """
-        with self._lock.computing():
+        with self._lock.computing(), self._journal.change() as record:
             ids = intake.pending_ids("forget", trials, self._ledger, self.space)
             if ids:
-                with self._lock.changing():
-                    self._record({"kind": "forget", "ids": ids})
+                record({"kind": "forget", "ids": ids})
 
     def add(self, params_or_x: Any, values: Any, noise: Any = None) -> Batch:
         """Record outcomes of points that were never asked for; a point may be there before, or twice.
@@ -210,14 +261,29 @@ class Optimizer:
         found = intake.results(
             "add", values, noise, len(codes), lambda i: f"point {i} {self.space.params([codes[i]])[0]!r}"
         )
-        with self._lock.computing(), self._lock.changing():
-            first = len(self._ledger.codes)
-            if codes:
-                event: Event = {"kind": "add", "codes": codes, **found}
-                self._record(event)
-            batch = self._batch(range(first, first + len(codes)))
+        with self._lock.computing():
+            with self._journal.change() as record:
+                first = len(self._ledger.codes)
+                if codes:
+                    record({"kind": "add", "codes": codes, **found})
+            with self._lock.reading():
+                batch = self._batch(range(first, first + len(codes)))
         _warn_failed("add", batch.ids, found["reasons"])
         return batch
+
+    def refresh(self) -> None:
+        """Learn what other workers recorded, as every ask, tell, fail, forget and add does first.
+
+        Raises:
+            StorageError: If the database cannot be read.
+        """
+        with self._lock.computing():
+            self._journal.refresh()
+
+    def close(self) -> None:
+        """Close the database, and give up the lease. A later call opens it again."""
+        with self._lock.computing():
+            self._journal.close()
 
     @property
     def history(self) -> Trials:
@@ -304,10 +370,6 @@ class Optimizer:
         with self._lock.computing():
             self._need_values("acquisition()")
             return self._strategy.acquisition(self._ledger.data(), q)
-
-    def _record(self, event: Event) -> None:
-        """The one place where the study changes."""
-        self._ledger.apply(event)
 
     def _batch(self, ids: Sequence[int]) -> Batch:
         codes = [self._ledger.codes[i] for i in ids]
