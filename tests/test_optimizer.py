@@ -129,7 +129,7 @@ def test_suggestions_with_a_thousand_pending():
     opt = gpbo.Optimizer(BOX, seed=0, n_initial=4)
     opt.tell(opt.ask(4), [1.0, 2.0, 3.0, 4.0])
     rows = np.random.default_rng(0).random((1000, 2))
-    opt._record({"kind": "ask", "codes": BOX.decode_codes(rows)})
+    opt._ledger.apply({"kind": "ask", "codes": BOX.decode_codes(rows)})
     assert len(opt.pending) == 1000
     assert len(opt.ask()) == 1
 
