@@ -15,9 +15,11 @@ def sobol(dimensions: int, points: int, *, seed: int, skip: int = 0) -> NDArray[
     Dimensions beyond the tables are filled with pseudo-random numbers that depend on the seed only.
     """
     engine = torch.quasirandom.SobolEngine(min(dimensions, _MOST), scramble=True, seed=seed)  # type: ignore[no-untyped-call]
-    if skip:
-        engine.fast_forward(skip)  # type: ignore[no-untyped-call]
-    first: NDArray[np.float64] = engine.draw(points, dtype=torch.float64).numpy()
+    # The engine keeps its first point in the process's default dtype; this is the same point in float64.
+    origin: NDArray[np.float64] = (engine.quasi.double() / 2**engine.MAXBIT).reshape(1, -1).numpy()
+    engine.fast_forward(max(skip, 1))  # type: ignore[no-untyped-call]
+    later: NDArray[np.float64] = engine.draw(points - (skip == 0), dtype=torch.float64).numpy()
+    first = later if skip else np.vstack([origin, later])
     if dimensions <= _MOST:
         return first
     rest = np.random.default_rng(seed).random((skip + points, dimensions - _MOST))[skip:]
