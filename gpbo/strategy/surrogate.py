@@ -118,12 +118,17 @@ class Surrogate:
         self._current = (n, device, fitted)
         return fitted
 
-    def _problem(self, data: Data, rows: int, infer: bool, standardizer: Standardizer, kind: str) -> Problem:
-        """Standardized data; values told without noise, among others with noise, get the median of those."""
+    def _problem(
+        self, data: Data, rows: int, infer: bool, standardizer: Standardizer, kind: str, settled: int | None = None
+    ) -> Problem:
+        """Standardized data; values told without noise, among others with noise, get the median of those.
+
+        Only the first ``settled`` count for that median, so that between refits it does not move.
+        """
         known = None
         if not infer:
             assert data.noise is not None
-            std = np.where(np.isnan(data.noise), np.nanmedian(data.noise), data.noise)[:rows]
+            std = np.where(np.isnan(data.noise), np.nanmedian(data.noise[:settled]), data.noise)[:rows]
             known = np.maximum(standardizer.variance(std), MIN_KNOWN_NOISE)
         spec = default_spec(kind, self._dim, infer_noise=infer)
         return Problem(spec, data.X[:rows], standardizer.forward(data.y[:rows]), known)
@@ -136,7 +141,8 @@ class Surrogate:
             problem = _thinned(self._problem(data, n, infer, standardizer, kind))
             previous = None if carry is None else carry.fits[kind]
             tries = [fit(problem, previous, device=device)]
-            if carry is not None and (carry.refits + 1) % _COLD_EVERY == 0:
+            lost = not np.isfinite(tries[0].log_posterior)
+            if carry is not None and (lost or (carry.refits + 1) % _COLD_EVERY == 0):
                 tries.append(fit(problem, device=device))
             fits[kind] = max(tries, key=lambda one: one.log_posterior)
         kind = max(self._kernels, key=lambda one: fits[one].log_posterior)
@@ -145,6 +151,8 @@ class Surrogate:
         if n > _SELECT_ON:
             same = carry is not None and carry.kind == kind and carry.n > _SELECT_ON
             chosen = fit(problem, carry.chosen if same and carry is not None else chosen, device=device)
+            if not np.isfinite(chosen.log_posterior):
+                chosen = fit(problem, device=device)
         message = ""
         if not np.isfinite(chosen.log_posterior):
             chosen = replace(chosen, theta=problem.spec.start())
@@ -168,14 +176,14 @@ class Surrogate:
         continues bit for bit.
         """
         standardizer = Standardizer.of(data.y[: carry.n])
-        problem = self._problem(data, len(data.y), infer, standardizer, carry.kind)
+        problem = self._problem(data, len(data.y), infer, standardizer, carry.kind, carry.n)
         theta = carry.chosen.theta
         posterior: Posterior | None = None
         if self._current is not None and self._current[1] == device and self._current[2].carry.n == carry.n:
             posterior = self._current[2].posterior
             posterior.release()
         if posterior is None or posterior.n > len(data.y):
-            first = self._problem(data, carry.n, infer, standardizer, carry.kind)
+            first = self._problem(data, carry.n, infer, standardizer, carry.kind, carry.n)
             posterior = _factorised(first, theta, device)
         new = slice(posterior.n, None)
         noise = np.full(len(data.y), np.exp(theta[1])) if problem.known is None else problem.known
