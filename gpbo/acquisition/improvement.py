@@ -51,7 +51,10 @@ class Improvement(Protocol):
         """Values (R,) and gradients (R, D)."""
 
     def believe(self, U: Array) -> None:
-        """Conditions on points with the posterior mean as their outcome; only before the first ``fantasise``."""
+        """Conditions on points with the posterior mean as their outcome; only before the first ``fantasise``.
+
+        A believed outcome that is better than the incumbent replaces it.
+        """
 
     def fantasise(self, U: Array) -> None:
         """Conditions on points one after the other, with one fantasy of each per sample."""
@@ -114,9 +117,14 @@ class HostImprovement:
 
     def believe(self, U: Array) -> None:
         """Conditions on points with the posterior mean as their outcome; only before the first ``fantasise``."""
-        assert self.posterior.m == self.first
-        self.posterior.condition(U)
-        self.first = self.posterior.m
+        p = self.posterior
+        assert p.m == self.first
+        p.condition(U)
+        rows = slice(self.first, p.m)
+        self.first = p.m
+        if len(U):  # or a point believed to be better than all observed would be proposed again, a hair away
+            means = p.constant + np.tril(p.L[rows, : p.m], p.m - len(U)) @ p.beta[: p.m]
+            self.best = np.maximum(self.best, means.max())
 
     def fantasise(self, U: Array) -> None:
         """Conditions on points one after the other, with one fantasy of each per sample."""

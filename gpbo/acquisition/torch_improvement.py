@@ -67,9 +67,13 @@ class TorchImprovement:
 
     def believe(self, U: Array) -> None:
         """Conditions on points with the posterior mean as their outcome; only before the first ``fantasise``."""
-        assert self.posterior.m == self.first
-        self.posterior.condition(U)
-        self.first = self.posterior.m
+        p = self.posterior
+        assert p.m == self.first
+        p.condition(U)
+        rows = slice(self.first, p.m)
+        self.first = p.m
+        if len(U):  # or a point believed to be better than all observed would be proposed again, a hair away
+            self.best = torch.maximum(self.best, p.constant + (p.L[rows] @ p.beta).max())
 
     def fantasise(self, U: Array) -> None:
         """Conditions on points one after the other, with one fantasy of each per sample."""

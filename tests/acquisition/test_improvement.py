@@ -170,7 +170,7 @@ def direct(problem, theta, best, believed, points, normals, U):
     W = np.linalg.solve(L, C[:known, known:])
     means = mean[known:, None] + W.T @ z
     sd = np.sqrt(np.diag(C)[known:] - (W**2).sum(0))[:, None]
-    incumbent = np.maximum(best, fantasies[b:].max(0)) if j else np.full(normals.shape[1], best)
+    incumbent = np.maximum(best, fantasies.max(0))
     u = (means - incumbent) / sd
     return np.log((sd * (norm.pdf(u) + u * norm.cdf(u))).mean(1))
 
