@@ -94,7 +94,7 @@ def _fit_torch(problem: Problem, start: Array, curvature: Array | None, device: 
     spec, n = problem.spec, len(problem.y)
 
     def tensor(values: Array) -> Tensor:
-        return torch.as_tensor(values, dtype=torch.float64, device=device)
+        return torch.tensor(values, dtype=torch.float64, device=device)  # a copy: the data are read-only
 
     X, y = tensor(problem.X), tensor(problem.y)
     known = None if spec.infer_noise else tensor(_known(problem))

@@ -52,8 +52,8 @@ class TorchPosterior:
         self._refresh()
 
     def tensor(self, values: Array) -> Tensor:
-        """A float64 tensor on the posterior's device."""
-        return torch.as_tensor(values, dtype=torch.float64, device=self.device)
+        """A float64 tensor on the posterior's device; a copy, because the data are read-only."""
+        return torch.tensor(values, dtype=torch.float64, device=self.device)
 
     def covariance(self, Z1: Tensor, Z2: Tensor) -> tuple[Tensor, Tensor]:
         """Covariance and slopes between scaled points, each (n1, n2)."""
