@@ -95,7 +95,8 @@ def minimise(
         direction, now_fresh = _direction(g, B, free, fresh)
         fresh = torch.where(turn, now_fresh, fresh)
         step = torch.where(turn[:, None], direction, step)
-        reach = torch.where(fresh, first_step, longest_step) / step.abs().amax(-1).clamp_min(1e-300)
+        limit = torch.where(fresh, torch.full_like(f, first_step), longest_step)  # in the dtype of f
+        reach = limit / step.abs().amax(-1).clamp_min(1e-300)
         t = torch.where(turn, reach.clamp_max(1.0), t)
         x_try = torch.minimum(torch.maximum(x + t[:, None] * step, lower), upper)
         f_try, g_try = objective(torch.where(done[:, None], x, x_try))
