@@ -141,7 +141,7 @@ def shortfalls(problem, theta, seeds, improvement):
         found = torch.as_tensor(np.array([ours(problem, theta, space, seed, improvement) for seed in seeds]))
         mine = function(found)
     with torch.random.fork_rng():
-        theirs = torch.stack([function(stock(function, d, seed)).detach() for seed in seeds])
+        theirs = torch.cat([function(stock(function, d, seed)).detach() for seed in seeds])
     return (theirs - mine).numpy()
 
 
