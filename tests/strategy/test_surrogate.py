@@ -1,0 +1,112 @@
+"""The model of a study: current, exact, and independent of how the observations came in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gpbo.models.exact import build_model
+from gpbo.strategy.surrogate import Surrogate, refit_period
+
+CPU = torch.device("cpu")
+
+
+def grow(space, snapshot, X, y, noise, steps):
+    """A surrogate that was committed at the first of the given sizes and looked at the others."""
+    one = Surrogate(space.dim, ("matern52",))
+    fitted = None
+    for index, n in enumerate(steps):
+        data = snapshot(space, X=X[:n], y=y[:n], noise=None if noise is None else noise[:n])
+        fitted = one.get(data, CPU)
+        if index == 0:
+            one.commit()
+    return fitted
+
+
+@pytest.fixture
+def observations(box):
+    rng = np.random.default_rng(0)
+    X = box.sample(rng.random((420, 3)))
+    return X, np.sin(5 * X).sum(1) + 0.1 * rng.standard_normal(420)
+
+
+NOISE = {
+    "inferred": None,
+    "known": np.linspace(0.05, 0.2, 420),
+    "some": np.where(np.arange(420) % 3 == 0, np.nan, np.linspace(0.05, 0.2, 420)),
+}
+
+
+@pytest.mark.parametrize("noise", NOISE)
+def test_the_model_does_not_depend_on_how_observations_were_grouped(box, snapshot, observations, noise):
+    X, y = observations
+    U = box.sample(np.random.default_rng(1).random((30, 3)))
+    steps = [(400, 401, 402, 403), (400, 402, 403), (400, 403)]
+    found = [grow(box, snapshot, X, y, NOISE[noise], each).posterior.predict(U) for each in steps]
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0][0], other[0])
+        np.testing.assert_array_equal(found[0][1], other[1])
+
+
+@pytest.mark.parametrize("noise", NOISE)
+def test_between_refits_the_factor_is_exact(box, snapshot, observations, noise):
+    X, y = observations
+    fitted = grow(box, snapshot, X, y, NOISE[noise], (400, 401, 403))
+    assert not fitted.refitted
+    U = box.sample(np.random.default_rng(1).random((30, 3)))
+    mean, variance = fitted.posterior.predict(U)
+    with torch.no_grad():
+        expected = build_model(fitted.problem, fitted.theta).posterior(torch.as_tensor(U))
+    np.testing.assert_allclose(mean, expected.mean.numpy()[:, 0], atol=1e-7)
+    np.testing.assert_allclose(variance, expected.variance.numpy()[:, 0], atol=1e-7)
+
+
+def test_refits_come_when_they_pay(box, snapshot, observations):
+    X, y = observations
+    assert [refit_period(n) for n in (1, 200, 250, 1000)] == [1, 1, 2, 10]
+    one = Surrogate(3, ("matern52",))
+    refitted = []
+    for n in range(300, 310):
+        refitted.append(one.get(snapshot(box, X=X[:n], y=y[:n]), CPU).refitted)
+        one.commit()
+    assert refitted == [True, False, False] * 3 + [True]
+
+
+def test_noise_given_late_starts_another_model(box, snapshot, observations):
+    X, y = observations
+    one = Surrogate(3, ("matern52",))
+    assert one.get(snapshot(box, X=X[:250], y=y[:250]), CPU).problem.known is None
+    one.commit()
+    noise = np.append(np.full(250, np.nan), 0.3)
+    fitted = one.get(snapshot(box, X=X[:251], y=y[:251], noise=noise), CPU)
+    assert fitted.refitted
+    assert fitted.problem.known is not None
+    assert len(np.unique(fitted.problem.known)) == 1  # values told without noise get the median of the others
+
+
+def test_the_same_data_give_the_same_object(box, snapshot, observations):
+    X, y = observations
+    one = Surrogate(3, ("rbf", "matern52"))
+    data = snapshot(box, X=X[:30], y=y[:30])
+    fitted = one.get(data, CPU)
+    fitted.posterior.condition(X[40:45])
+    assert one.get(data, CPU) is fitted
+    assert fitted.posterior.m == fitted.posterior.n == 30
+
+
+def test_the_kernel_with_more_evidence_is_taken(box, snapshot, observations):
+    X, y = observations
+    fitted = Surrogate(3, ("rbf", "matern52")).get(snapshot(box, X=X[:60], y=y[:60]), CPU)
+    values = {kind: one.log_posterior for kind, one in fitted.carry.fits.items()}
+    assert fitted.problem.spec.kind == max(values, key=values.get)
+
+
+def test_memory_is_the_data_and_one_factor(box, snapshot, observations):
+    X, y = observations
+    one = Surrogate(3, ("matern52",))
+    for n in range(300, 420):
+        fitted = one.get(snapshot(box, X=X[:n], y=y[:n]), CPU)
+        one.commit()
+        if hasattr(fitted.posterior, "reserve"):
+            assert len(fitted.posterior.L) <= 1.2 * n + 16
