@@ -3,6 +3,7 @@
 Every change is durable before it is applied, and what other workers recorded is applied before anything is checked.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -51,6 +52,7 @@ class Journal:
         self._state: dict[str, Any] | None = None  # of the strategy after the last ask on record
         self._handed: set[int] = set()  # trials that this optimizer handed out
         self._expired: frozenset[str] = frozenset()
+        self._seconds = 0.0  # that the last suggestion took
         self.refresh()
 
     def refresh(self) -> None:
@@ -64,7 +66,7 @@ class Journal:
         """Gives a function that records an event, which counts when the block is left without an error."""
         with self._lock.changing():
             if self._study is None:
-                yield self._ledger.apply
+                yield self._apply_now
                 return
             with self._study.writing() as transaction:
                 self._learn(transaction.news)
@@ -86,10 +88,11 @@ class Journal:
             WorkerReplacedError: If another process works under this worker's name.
             StorageError: If nothing can be recorded.
         """
+        suggest = self._timed(suggest)
         if self._study is None:
             codes = suggest(q)
             with self._lock.changing():
-                self._ledger.apply({"kind": "ask", "codes": codes})
+                self._apply_now({"kind": "ask", "codes": codes, "seconds": self._seconds})
                 return list(range(len(self._ledger.codes) - q, len(self._ledger.codes)))
         self.refresh()
         try:
@@ -113,6 +116,22 @@ class Journal:
         except BaseException:
             self._strategy.restore_state(self._state)
             raise
+
+    def _timed(self, suggest: Suggest) -> Suggest:
+        """``suggest``, with a note of what it took."""
+
+        def timed(q: int) -> list[Codes]:
+            start = time.perf_counter()
+            codes = suggest(q)
+            self._seconds = round(time.perf_counter() - start, 6)
+            return codes
+
+        return timed
+
+    def _apply_now(self, event: Event) -> None:
+        """An event of a study in memory."""
+        event["time"] = round(time.time(), 3)
+        self._ledger.apply(event)
 
     def close(self) -> None:
         """Give up the lease and the connections; nothing is lost, and a later call opens them again."""
@@ -154,7 +173,7 @@ class Journal:
         if taken_over:
             transaction.append({"kind": "lease", "ids": taken_over, "worker": name})
         if codes:
-            asked: Asked = {"kind": "ask", "codes": codes}
+            asked: Asked = {"kind": "ask", "codes": codes, "seconds": self._seconds}
             if name is not None:
                 asked["worker"] = name
             transaction.append(asked)

@@ -5,7 +5,7 @@ Events are trusted here; the optimizer checks what the user hands in before it m
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from typing import Literal, NotRequired, TypeAlias, TypedDict
+from typing import Literal, NamedTuple, NotRequired, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,15 +17,22 @@ from gpbo.trials import State, Trial, Trials
 Floats = NDArray[np.float64]
 
 
-class Asked(TypedDict):
-    """Points were handed out, to a worker if it has a name; they get the next ids."""
+class Timed(TypedDict):
+    """Something happened at a time, in seconds since 1970, if it is known."""
+
+    time: NotRequired[float]
+
+
+class Asked(Timed):
+    """Points were handed out, to a worker if it has a name; they get the next ids. Seconds: what choosing them took."""
 
     kind: Literal["ask"]
     codes: list[Codes]
     worker: NotRequired[str]
+    seconds: NotRequired[float]
 
 
-class Outcomes(TypedDict):
+class Outcomes(Timed):
     """Per trial a value, or None if it failed; its noise, or None if unknown; why it failed, or an empty string."""
 
     values: list[float | None]
@@ -40,7 +47,7 @@ class Told(Outcomes):
     ids: list[int]
 
 
-class Forgotten(TypedDict):
+class Forgotten(Timed):
     """Pending trials were released."""
 
     kind: Literal["forget"]
@@ -54,7 +61,7 @@ class Added(Outcomes):
     codes: list[Codes]
 
 
-class Leased(TypedDict):
+class Leased(Timed):
     """Pending trials were handed out again, to another worker, or to one without a name."""
 
     kind: Literal["lease"]
@@ -63,6 +70,22 @@ class Leased(TypedDict):
 
 
 Event: TypeAlias = Asked | Told | Forgotten | Added | Leased
+
+
+class Ask(NamedTuple):
+    """One ask on record.
+
+    Attributes:
+        ids: Ids of the trials handed out.
+        n: Complete trials at that time.
+        time: When, in seconds since 1970; None if unknown.
+        seconds: What choosing the points took; None if unknown.
+    """
+
+    ids: range
+    n: int
+    time: float | None
+    seconds: float | None
 
 
 class Ledger:
@@ -79,6 +102,7 @@ class Ledger:
         failed: Ids of failed trials, in order of telling.
         pending: Ids of pending trials, in order of asking, and the worker that each was handed out to, if named.
         asks: Number of ask events so far.
+        record_of_asks: Those events, in order.
     """
 
     def __init__(self, space: Space, sign: float) -> None:
@@ -88,6 +112,9 @@ class Ledger:
         self._values: list[float | None] = []
         self._noise: list[float | None] = []
         self._reasons: list[str] = []
+        self._asked_at: list[float | None] = []
+        self._told_at: list[float | None] = []
+        self.record_of_asks: list[Ask] = []
         self._U = _Rows((space.dim,))
         self.complete: list[int] = []
         self.failed: list[int] = []
@@ -119,6 +146,8 @@ class Ledger:
                 ids = range(first, first := first + len(event["codes"]))
                 self.pending.update(dict.fromkeys(ids, event.get("worker")))
                 self._asked += len(ids)
+                self._asked_at[ids.start : ids.stop] = [event.get("time")] * len(ids)
+                self.record_of_asks.append(Ask(ids, len(self.complete), event.get("time"), event.get("seconds")))
                 self.asks += 1
             elif event["kind"] == "tell":
                 for trial_id in event["ids"]:
@@ -144,17 +173,21 @@ class Ledger:
         self._values += [None] * len(ids)
         self._noise += [None] * len(ids)
         self._reasons += [""] * len(ids)
+        self._asked_at += [None] * len(ids)
+        self._told_at += [None] * len(ids)
         self._U.extend(self._space.encode_codes(codes))
         for keys in self._keys(ids):
             self._taken.update(keys)
 
     def _settle(self, ids: Sequence[int], outcomes: Outcomes) -> list[int]:
         """Give trials their outcomes; the complete ones among them."""
+        time = outcomes.get("time")
         complete: list[int] = []
         columns = zip(ids, outcomes["values"], outcomes["noise"], outcomes["reasons"], strict=True)
         for trial_id, value, noise, reason in columns:
             self.states[trial_id] = "failed" if value is None else "complete"
             self._values[trial_id], self._noise[trial_id], self._reasons[trial_id] = value, noise, reason
+            self._told_at[trial_id] = time
             (self.failed if value is None else complete).append(trial_id)
             self._noise_given |= noise is not None
         self.complete += complete
@@ -188,7 +221,17 @@ class Ledger:
         codes = [self.codes[i] for i in ids]
         params, x = self._space.params(codes), self._space.x_of_codes(codes)
         return [
-            Trial(i, point, self.states[i], self._values[i], self._noise[i], self._reasons[i], row)
+            Trial(
+                i,
+                point,
+                self.states[i],
+                self._values[i],
+                self._noise[i],
+                self._reasons[i],
+                row,
+                self._asked_at[i],
+                self._told_at[i],
+            )
             for i, point, row in zip(ids, params, x, strict=True)
         ]
 

@@ -30,6 +30,8 @@ class Trial:
         noise: Standard deviation of the value; None if not given.
         reason: Why it failed; empty otherwise.
         x: Native numbers, shape (n_params,); a category is the index of its choice.
+        asked_at: When it was handed out, in seconds since 1970; None if it was added, or the time is unknown.
+        told_at: When its outcome was recorded; None if it has none, or the time is unknown.
     """
 
     id: int
@@ -39,6 +41,8 @@ class Trial:
     noise: float | None = None
     reason: str = ""
     x: Floats = field(compare=False, default_factory=lambda: np.empty(0))
+    asked_at: float | None = field(compare=False, default=None)
+    told_at: float | None = field(compare=False, default=None)
 
     @property
     def params(self) -> Params:

@@ -227,6 +227,7 @@ class Transaction:
 
     def append(self, event: Event) -> None:
         """Add an event."""
+        event["time"] = round(self._time, 3)
         row = records.dump_event(event, self._seq + 1, self._head, self._time)
         self._seq, self._head = row.seq, row.checksum
         self.events.append(event)
