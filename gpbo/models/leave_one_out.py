@@ -1,0 +1,37 @@
+"""What the model says of each observation when it has not seen it."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from gpbo.models.host_posterior import HostPosterior
+from gpbo.models.spec import Array
+from gpbo.models.torch_posterior import TorchPosterior
+
+
+def leave_one_out(posterior: HostPosterior | TorchPosterior) -> tuple[Array, Array]:
+    """Predictions of every observation from all the others, at the fitted hyperparameters.
+
+    With K the covariance of the observations, noise included, and alpha = K^-1 (y - c):
+    y_i - mean_i = alpha_i / (K^-1)_ii and variance_i = 1 / (K^-1)_ii. The hyperparameters have seen the observation, so
+    that with few observations the predictions are a little too good.
+
+    Args:
+        posterior: Without conditioned points.
+
+    Returns:
+        Residuals y_i - mean_i and variances, noise included, in the model's units, each of shape (n,).
+
+    Source: Rasmussen and Williams 2006, eq. 5.10-5.12.
+    """
+    n = posterior.n
+    assert posterior.m == n
+    if isinstance(posterior, TorchPosterior):
+        L, beta = posterior.L.cpu().numpy(), posterior.beta.cpu().numpy()
+    else:
+        L, beta = posterior.L, posterior.beta
+    inverse = solve_triangular(L[:n, :n], np.eye(n), lower=True, check_finite=False)
+    precision = np.square(inverse).sum(axis=0)
+    residuals: Array = (beta[:n] @ inverse) / precision
+    return residuals, 1.0 / precision
