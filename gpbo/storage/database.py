@@ -6,7 +6,7 @@ import os
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from sqlalchemy import Connection, Engine, event, text
 
@@ -36,9 +36,9 @@ class Database:
         with translated(location):
             if location.path is not None:
                 sqlite.prepare(location, create)
-        self._connect()
-        with translated(location), self._connection(write=False) as connection:
+        with translated(location), closing(self._looking()) as connection:
             ready = schema.is_there(connection, location)
+        self._connect()
         if not ready and not create:
             raise StudyNotFoundError(f"{location.name}: holds no studies yet. Create one with Optimizer(storage=...).")
         if not ready:
@@ -91,6 +91,12 @@ class Database:
             )
         with self._engine.connect().execution_options(**{_WRITE: write}) as connection, connection.begin():
             yield connection
+
+    def _looking(self) -> Connection:
+        """A connection that changes nothing: the database may be another program's."""
+        if self.location.path is None:
+            return postgres.engine(self.location, pooled=False).connect()
+        return sqlite.reader(self.location).connect()
 
     def _connect(self) -> None:
         self._pid = os.getpid()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.pool import NullPool, QueuePool
 
 from gpbo.errors import ArgumentError
 from gpbo.storage.location import Location
@@ -14,7 +15,7 @@ _OPTIONS = (  # of a session; a writer that hangs is thrown out so that the othe
 )
 
 
-def engine(location: Location) -> Engine:
+def engine(location: Location, pooled: bool = True) -> Engine:
     """Connections to the server.
 
     Raises:
@@ -23,8 +24,7 @@ def engine(location: Location) -> Engine:
     try:
         return create_engine(
             location.url,
-            pool_size=2,
-            max_overflow=2,
+            poolclass=QueuePool if pooled else NullPool,
             pool_pre_ping=True,
             hide_parameters=True,
             connect_args={

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.pool import NullPool, QueuePool
 
 from gpbo.errors import CorruptStudyError, StorageError, StudyNotFoundError
 from gpbo.storage.failures import RESTORE
@@ -43,13 +44,24 @@ def prepare(location: Location, create: bool) -> None:
     if not (os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK)):
         raise StorageError(f"{name}: is read-only. Make the file and its directory writable, or work on a copy.")
     with path.open("rb") as file:
-        start = file.read(len(_MAGIC))
-    if start and start != _MAGIC:
+        start = file.read(32)
+    if start and not start.startswith(_MAGIC):
         raise CorruptStudyError(f"{name}: is no SQLite database. Choose the file of a study, or a new name.")
+    if _cut_off(path, start):
+        raise CorruptStudyError(f"{name}: is damaged: its end is missing. {RESTORE}.")
     with closing(_connect(path, "ro")) as connection:
         (finding,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if finding != "ok":
         raise CorruptStudyError(f"{name}: is damaged. {RESTORE}. (SQLite: {finding})")
+
+
+def _cut_off(path: Path, start: bytes) -> bool:
+    """Whether the file is shorter than its header says, and no writer is about to complete it."""
+    log = path.with_name(f"{path.name}-wal")
+    if not start or (log.exists() and log.stat().st_size):
+        return False
+    page = int.from_bytes(start[16:18], "big")
+    return path.stat().st_size < (65536 if page == 1 else page) * int.from_bytes(start[28:32], "big")
 
 
 def engine(location: Location) -> Engine:
@@ -68,13 +80,14 @@ def engine(location: Location) -> Engine:
             raise
         return connection
 
-    return create_engine("sqlite://", creator=connect, pool_size=2, max_overflow=2, poolclass=_pool())
+    return create_engine("sqlite://", creator=connect, pool_size=2, max_overflow=2, poolclass=QueuePool)
 
 
-def _pool() -> type:
-    from sqlalchemy.pool import QueuePool
-
-    return QueuePool
+def reader(location: Location) -> Engine:
+    """Connections that cannot change the file."""
+    path = location.path
+    assert path is not None
+    return create_engine("sqlite://", creator=lambda: _connect(path, "ro"), poolclass=NullPool)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from gpbo.errors import ArgumentError, ArgumentTypeError, CorruptStudyError, StudyMismatchError, StudyNotFoundError
 from gpbo.ledger import Event
@@ -25,6 +25,18 @@ from gpbo.storage.workers import Worker
 State = dict[str, Any]
 
 _LONGEST_NAME = 255
+
+_this = studies.c.id == bindparam("study")
+_HEAD = select(studies.c.events, studies.c.head).where(_this)
+_HEAD_LOCKED = _HEAD.with_for_update()
+_NEWS = (
+    select(events.c.seq, events.c.kind, events.c.payload, events.c.checksum)
+    .where(events.c.study == bindparam("study"), events.c.seq > bindparam("after"))
+    .order_by(events.c.seq)
+)
+_STATE = select(states).where(states.c.study == bindparam("study"))
+_ADD = insert(events)
+_MOVE_HEAD = update(studies).where(_this).values(events=bindparam("last"), head=bindparam("digest"))
 
 
 @dataclass(frozen=True)
@@ -158,16 +170,13 @@ class Study:
         self._database.close()
 
     def _read(self, connection: Connection, lock: bool = False) -> News:
-        query = select(studies.c.events, studies.c.head).where(studies.c.id == self._id)
-        found = connection.execute(query.with_for_update() if lock else query).one_or_none()
+        found = connection.execute(_HEAD_LOCKED if lock else _HEAD, {"study": self._id}).one_or_none()
         if found is None:
             raise self._damaged("it was removed while it was in use")
         expired = self.worker.expired(connection, self._database.now(connection)) if self.worker.shared else frozenset()
         if found.events == self._seq and found.head == self._head:
             return News((), None, frozenset(expired), self._seq, self._head)
-        columns = (events.c.seq, events.c.kind, events.c.payload, events.c.checksum)
-        query = select(*columns).where(events.c.study == self._id, events.c.seq > self._seq).order_by(events.c.seq)
-        rows = connection.execute(query).all()
+        rows = connection.execute(_NEWS, {"study": self._id, "after": self._seq}).all()
         try:
             news, head = records.load_events(rows, self._seq + 1, self._head)
         except records.Damaged as damage:
@@ -182,7 +191,7 @@ class Study:
         return News(news, state, frozenset(expired), found.events, head)
 
     def _read_state(self, connection: Connection) -> State | None:
-        row = connection.execute(select(states).where(states.c.study == self._id)).one_or_none()
+        row = connection.execute(_STATE, {"study": self._id}).one_or_none()
         if row is None:
             return None
         if row.checksum != records.checksum(self._id, row.seq, row.payload):
@@ -192,10 +201,9 @@ class Study:
         return state
 
     def _write(self, connection: Connection, transaction: Transaction) -> None:
-        rows = [{"study": self._id, **row._asdict()} for row in transaction.rows]
-        connection.execute(insert(events), rows)
+        connection.execute(_ADD, [{"study": self._id, **row._asdict()} for row in transaction.rows])
         last = transaction.rows[-1]
-        connection.execute(update(studies).where(studies.c.id == self._id).values(events=last.seq, head=last.checksum))
+        connection.execute(_MOVE_HEAD, {"study": self._id, "last": last.seq, "digest": last.checksum})
         text = transaction.state_text
         if text and text != self._state_text:
             values = {"seq": last.seq, "payload": text, "checksum": records.checksum(self._id, last.seq, text)}

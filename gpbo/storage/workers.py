@@ -9,13 +9,17 @@ import socket
 import threading
 import weakref
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from gpbo.errors import StorageError, WorkerReplacedError
 from gpbo.storage.database import Database
 from gpbo.storage.schema import workers
 
 logger = logging.getLogger(__name__)
+
+_EXPIRED = select(workers.c.name).where(workers.c.study == bindparam("study"), workers.c.expires < bindparam("now"))
+_MINE = (workers.c.study == bindparam("of")) & (workers.c.token == bindparam("by"))
+_RENEW = update(workers).where(_MINE).values(expires=bindparam("end"))
 
 
 class Worker:
@@ -63,15 +67,12 @@ class Worker:
             return
         if self._pid != os.getpid():
             self._beat()
-        statement = update(workers).where(
-            workers.c.study == self._study, workers.c.name == self.name, workers.c.token == self._token
-        )
-        self.replaced = not connection.execute(statement.values(expires=self._end(now))).rowcount
+        mine = {"of": self._study, "by": self._token, "end": self._end(now)}
+        self.replaced = not connection.execute(_RENEW, mine).rowcount
 
     def expired(self, connection: Connection, now: float) -> set[str]:
         """Names of the other workers whose lease has run out."""
-        query = select(workers.c.name).where(workers.c.study == self._study, workers.c.expires < now)
-        return set(connection.scalars(query)) - {self.name or ""}
+        return set(connection.scalars(_EXPIRED, {"study": self._study, "now": now})) - {self.name or ""}
 
     def check(self) -> None:
         """Raise if another process has taken the name.
@@ -93,8 +94,7 @@ class Worker:
             return
         try:
             with self._database.writing() as connection:
-                mine = (workers.c.study == self._study) & (workers.c.token == self._token)
-                connection.execute(update(workers).where(mine).values(expires=0.0))
+                connection.execute(_RENEW, {"of": self._study, "by": self._token, "end": 0.0})
         except StorageError as error:  # it ends by itself
             logger.warning("The lease of worker %r could not be given up: %s", self.name, error)
 
