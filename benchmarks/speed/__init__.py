@@ -1,0 +1,1 @@
+"""Seconds per suggestion: the engine beside BoTorch and its peers, on one thread, one JSON line a measurement."""
