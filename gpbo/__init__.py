@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         UnknownTrialError,
         WorkerReplacedError,
     )
+    from gpbo.integrations.optuna import from_optuna as from_optuna
+    from gpbo.integrations.optuna import to_optuna as to_optuna
     from gpbo.loop import minimize
     from gpbo.optimizer import Optimizer
     from gpbo.parameters import Categorical, Float, Int
@@ -64,7 +66,9 @@ _HOME = {
     "Trials": "trials",
     "UnknownTrialError": "errors",
     "WorkerReplacedError": "errors",
+    "from_optuna": "integrations.optuna",
     "minimize": "loop",
+    "to_optuna": "integrations.optuna",
 }
 
 __all__ = [
@@ -96,7 +100,7 @@ __all__ = [
     "UnknownTrialError",
     "WorkerReplacedError",
     "minimize",
-]
+]  # what needs an optional package is not among them, so that "from gpbo import *" works without
 
 
 def __getattr__(name: str) -> Any:
@@ -108,4 +112,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*globals(), *_HOME])

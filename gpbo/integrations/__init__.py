@@ -1,0 +1,1 @@
+"""Adapters: other tools ask, the engine decides."""
