@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
+import warnings
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from gpbo.data import Data
 from gpbo.errors import ArgumentError, NotReadyError
 from gpbo.models.exact import build_model
 from gpbo.models.host_posterior import HostPosterior
+from gpbo.models.leave_one_out import leave_one_out
 from gpbo.models.spec import Array
 from gpbo.numerics.sobol import sobol
 from gpbo.search.candidates import Candidates, wander
@@ -192,7 +194,8 @@ class Strategy:
     def model(self, data: Data) -> SingleTaskGP:
         """The fitted model: unit cube in, standardized and maximised outcome."""
         fitted = self._fitted(data)
-        return build_model(fitted.problem, fitted.theta, self._device(len(data.y)))
+        with warnings.catch_warnings():  # building the first model imports sympy, which installs a filter
+            return build_model(fitted.problem, fitted.theta, self._device(len(data.y)))
 
     def acquisition(self, data: Data, q: int) -> AcquisitionFunction:
         """A BoTorch acquisition function for q points on the fitted model, pending points included."""
@@ -206,7 +209,14 @@ class Strategy:
         """Mean and standard deviation of the latent function at U, shape (m, D), in the user's scale, maximised."""
         fitted = self._fitted(data)
         mean, variance = fitted.posterior.predict(U)
-        return fitted.standardizer.backward(mean, variance)
+        return fitted.outcome_map.backward(mean, variance)
+
+    def leave_one_out(self, data: Data) -> tuple[Array, Array, Array]:
+        """Predictions of each observation from the others: mean, deviation (user's scale, maximised), residual / sd."""
+        fitted = self._fitted(data)
+        residuals, variances = leave_one_out(fitted.posterior)
+        mean, std = fitted.outcome_map.backward(fitted.problem.y - residuals, variances)
+        return mean, std, residuals / np.sqrt(variances)
 
     def recommend(self, data: Data) -> int:
         """Row of the observation with the best posterior mean."""

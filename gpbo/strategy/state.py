@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from gpbo.models.fit import Fit
 from gpbo.models.spec import Array
 from gpbo.strategy.surrogate import Carry
+from gpbo.transforms import MAPS
 
 State: TypeAlias = dict[str, Any]
 
@@ -22,7 +23,7 @@ def dump(carry: Carry | None) -> State | None:
     if carry is None:
         return None
     fits = {kind: _dump_fit(fit) for kind, fit in carry.fits.items()}
-    counts = {"version": _VERSION, "n": carry.n, "refits": carry.refits, "kind": carry.kind}
+    counts = {"version": _VERSION, "n": carry.n, "compared": carry.compared, "refits": carry.refits, "kind": carry.kind}
     return {**counts, "fits": fits, "chosen": _dump_fit(carry.chosen)}
 
 
@@ -32,10 +33,15 @@ def load(state: Mapping[str, Any] | None, kernels: tuple[str, ...], dim: int) ->
     None where another version of gpbo wrote it, or for other kernels: the next fit then starts cold, which costs time
     and nothing else.
     """
-    if state is None or state.get("version") != _VERSION or set(state["fits"]) != set(kernels):
+    if state is None or state.get("version") != _VERSION or not _fits_known(state["fits"], kernels):
         return None
     fits = {kind: _load_fit(fit, dim) for kind, fit in state["fits"].items()}
-    return Carry(state["n"], state["refits"], state["kind"], fits, _load_fit(state["chosen"], dim))
+    return Carry(state["n"], state["compared"], state["refits"], state["kind"], fits, _load_fit(state["chosen"], dim))
+
+
+def _fits_known(names: Iterable[str], kernels: tuple[str, ...]) -> bool:
+    known = {f"{kind}/{kernel}" for kind in MAPS for kernel in kernels}
+    return set(names) <= known
 
 
 def _dump_fit(fit: Fit) -> State:

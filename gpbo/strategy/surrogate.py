@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gpbo.data import Data
 from gpbo.models.exact import MIN_KNOWN_NOISE, Problem
@@ -18,12 +19,13 @@ from gpbo.models.host_posterior import HostPosterior, NotPositiveDefinite
 from gpbo.models.spec import Array, default_spec
 from gpbo.models.torch_posterior import TorchPosterior
 from gpbo.numerics import available
-from gpbo.transforms import Standardizer
+from gpbo.transforms import MAPS, OutcomeMap
 
 Posterior = HostPosterior | TorchPosterior
 
 _COLD_EVERY = 8  # refits between cold starts, which guard against following one local maximum for ever
-_SELECT_ON = 300  # observations on which kernels are compared; with more, only the winner is fitted to all of them
+_SELECT_ON = 300  # observations on which candidates are compared; with more, only the winner is fitted to all of them
+_COMPARE_EVERY = 1 / 32  # share of new observations after which all candidates are fitted again, not only the winner
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,15 @@ class Carry:
 
     Attributes:
         n: Observations at the last refit.
+        compared: Observations at the last comparison of all candidates.
         refits: Refits so far.
-        kind: Kernel with the most evidence.
-        fits: The last fit of every kernel, to at most ``_SELECT_ON`` observations.
+        kind: The candidate with the most evidence, "map/kernel".
+        fits: The last fit of every candidate, to at most ``_SELECT_ON`` observations.
         chosen: The fit of ``kind`` to all observations.
     """
 
     n: int
+    compared: int
     refits: int
     kind: str
     fits: dict[str, Fit]
@@ -61,7 +65,7 @@ class Fitted:
     Attributes:
         problem: Specification and data, standardized as at the last refit.
         theta: Hyperparameters.
-        standardizer: Between the user's scale and the model's.
+        outcome_map: Between the user's scale and the model's.
         posterior: The factor; conditioned points are for the caller to release.
         carry: What the next fit starts from once this model has been used for an ask.
         refitted: Whether the hyperparameters are new.
@@ -70,7 +74,7 @@ class Fitted:
 
     problem: Problem
     theta: Array
-    standardizer: Standardizer
+    outcome_map: OutcomeMap
     posterior: Posterior
     carry: Carry
     refitted: bool
@@ -111,45 +115,71 @@ class Surrogate:
         carry = self.carry
         if carry is not None and (carry.chosen.theta[1] == 0.0) == infer:
             carry = None  # noise was given for the first time: another model
+        fitted = None
         if carry is not None and n - carry.n < refit_period(n):
             fitted = self._extended(data, infer, carry, device)
-        else:
+        if fitted is None:
             fitted = self._refitted(data, infer, carry, device)
         self._current = (n, device, fitted)
         return fitted
 
     def _problem(
-        self, data: Data, rows: int, infer: bool, standardizer: Standardizer, kind: str, settled: int | None = None
+        self, data: Data, rows: int, infer: bool, outcome_map: OutcomeMap, kernel: str, settled: int | None = None
     ) -> Problem:
-        """Standardized data; values told without noise, among others with noise, get the median of those.
+        """Data on the model's scale; values told without noise, among others with noise, get the median of those.
 
         Only the first ``settled`` count for that median, so that between refits it does not move.
         """
         known = None
+        y = data.y[:rows]
         if not infer:
             assert data.noise is not None
             std = np.where(np.isnan(data.noise), np.nanmedian(data.noise[:settled]), data.noise)[:rows]
-            known = np.maximum(standardizer.variance(std), MIN_KNOWN_NOISE)
-        spec = default_spec(kind, self._dim, infer_noise=infer)
-        return Problem(spec, data.X[:rows], standardizer.forward(data.y[:rows]), known)
+            known = np.maximum(outcome_map.variance(y, std), MIN_KNOWN_NOISE)
+        spec = default_spec(kernel, self._dim, infer_noise=infer)
+        return Problem(spec, data.X[:rows], outcome_map.forward(y), known)
+
+    def _compared(
+        self, data: Data, infer: bool, carry: Carry | None, device: torch.device
+    ) -> tuple[str, dict[str, Fit]]:
+        """Fits of the candidates, of all of them when a comparison is due, and the one with the most evidence."""
+        n = len(data.y)
+        rows = _thinned(n)
+        due = carry is None or n - carry.compared >= max(1, int(n * _COMPARE_EVERY))
+        fits: dict[str, Fit] = {} if carry is None else dict(carry.fits)
+        evidence: dict[str, float] = {}
+        for kind in MAPS:
+            outcome_map = OutcomeMap.of(data.y, kind)
+            if outcome_map is None:
+                continue
+            change = outcome_map.log_derivative(data.y[rows])
+            for kernel in self._kernels:
+                name = f"{kind}/{kernel}"
+                if not due and carry is not None and name != carry.kind:
+                    continue
+                problem = _subset(self._problem(data, n, infer, outcome_map, kernel), rows)
+                previous = fits.get(name)
+                tries = [fit(problem, previous, device=device)]
+                lost = not np.isfinite(tries[0].log_posterior)
+                if previous is not None and carry is not None and (lost or (carry.refits + 1) % _COLD_EVERY == 0):
+                    tries.append(fit(problem, device=device))
+                fits[name] = max(tries, key=lambda one: one.log_posterior)
+                evidence[name] = fits[name].log_posterior + change
+        if not evidence:  # the last winner's map has no spread any more
+            return self._compared(data, infer, None, device)
+        return max(evidence, key=lambda name: evidence[name]), fits
 
     def _refitted(self, data: Data, infer: bool, carry: Carry | None, device: torch.device) -> Fitted:
         n = len(data.y)
-        standardizer = Standardizer.of(data.y)
-        fits: dict[str, Fit] = {}
-        for kind in self._kernels:
-            problem = _thinned(self._problem(data, n, infer, standardizer, kind))
-            previous = None if carry is None else carry.fits[kind]
-            tries = [fit(problem, previous, device=device)]
-            lost = not np.isfinite(tries[0].log_posterior)
-            if carry is not None and (lost or (carry.refits + 1) % _COLD_EVERY == 0):
-                tries.append(fit(problem, device=device))
-            fits[kind] = max(tries, key=lambda one: one.log_posterior)
-        kind = max(self._kernels, key=lambda one: fits[one].log_posterior)
-        problem = self._problem(data, n, infer, standardizer, kind)
-        chosen = fits[kind]
+        due = carry is None or n - carry.compared >= max(1, int(n * _COMPARE_EVERY))
+        name, fits = self._compared(data, infer, carry, device)
+        kind, kernel = name.split("/")
+        outcome_map = OutcomeMap.of(data.y, kind)
+        assert outcome_map is not None
+        problem = self._problem(data, n, infer, outcome_map, kernel)
+        chosen = fits[name]
         if n > _SELECT_ON:
-            same = carry is not None and carry.kind == kind and carry.n > _SELECT_ON
+            same = carry is not None and carry.kind == name and carry.n > _SELECT_ON
             chosen = fit(problem, carry.chosen if same and carry is not None else chosen, device=device)
             if not np.isfinite(chosen.log_posterior):
                 chosen = fit(problem, device=device)
@@ -166,38 +196,47 @@ class Surrogate:
             chosen = replace(chosen, theta=theta)
             posterior = _factorised(problem, theta, device)
             message = "the covariance was singular; prior hyperparameters and noise of 1 % of the variance"
-        state = Carry(n, 1 if carry is None else carry.refits + 1, kind, fits, chosen)
-        return Fitted(problem, chosen.theta, standardizer, posterior, state, True, message)
+        refits = 1 if carry is None else carry.refits + 1
+        compared = n if due or carry is None else carry.compared
+        state = Carry(n, compared, refits, name, fits, chosen)
+        return Fitted(problem, chosen.theta, outcome_map, posterior, state, True, message)
 
-    def _extended(self, data: Data, infer: bool, carry: Carry, device: torch.device) -> Fitted:
+    def _extended(self, data: Data, infer: bool, carry: Carry, device: torch.device) -> Fitted | None:
         """The last refit's model with later observations bordered on, always one by one from the same factor.
+
+        None where a new observation lies beyond the end of the outcome map: then it is time to refit.
 
         The result does not depend on how the observations were grouped into asks, so that a study that is loaded again
         continues bit for bit.
         """
-        standardizer = Standardizer.of(data.y[: carry.n])
-        problem = self._problem(data, len(data.y), infer, standardizer, carry.kind, carry.n)
+        kind, kernel = carry.kind.split("/")
+        outcome_map = OutcomeMap.of(data.y[: carry.n], kind)
+        if outcome_map is None or not np.isfinite(outcome_map.forward(data.y)).all():
+            return None
+        problem = self._problem(data, len(data.y), infer, outcome_map, kernel, carry.n)
         theta = carry.chosen.theta
         posterior: Posterior | None = None
         if self._current is not None and self._current[1] == device and self._current[2].carry.n == carry.n:
             posterior = self._current[2].posterior
             posterior.release()
         if posterior is None or posterior.n > len(data.y):
-            first = self._problem(data, carry.n, infer, standardizer, carry.kind, carry.n)
+            first = self._problem(data, carry.n, infer, outcome_map, kernel, carry.n)
             posterior = _factorised(first, theta, device)
         new = slice(posterior.n, None)
         noise = np.full(len(data.y), np.exp(theta[1])) if problem.known is None else problem.known
         if posterior.n < len(data.y):
             posterior.observe(data.X[new], noise[new], problem.y)
-        return Fitted(problem, theta, standardizer, posterior, carry, False, "")
+        return Fitted(problem, theta, outcome_map, posterior, carry, False, "")
 
 
-def _thinned(problem: Problem) -> Problem:
-    """At most ``_SELECT_ON`` observations, spread evenly over the order of telling."""
-    n = len(problem.y)
-    if n <= _SELECT_ON:
+def _thinned(n: int) -> NDArray[np.int64]:
+    """Rows of at most ``_SELECT_ON`` observations, spread evenly over the order of telling."""
+    return np.linspace(0, n - 1, min(n, _SELECT_ON)).astype(np.int64)
+
+
+def _subset(problem: Problem, rows: NDArray[np.int64]) -> Problem:
+    if len(rows) == len(problem.y):
         return problem
-    rows = np.linspace(0, n - 1, _SELECT_ON).astype(np.int64)
     known = None if problem.known is None else problem.known[rows]
     return replace(problem, X=problem.X[rows], y=problem.y[rows], known=known)
 

@@ -8,6 +8,7 @@ import torch
 
 from gpbo.models.exact import build_model
 from gpbo.strategy.surrogate import Surrogate, refit_period
+from gpbo.transforms import OutcomeMap
 
 CPU = torch.device("cpu")
 
@@ -95,11 +96,18 @@ def test_the_same_data_give_the_same_object(box, snapshot, observations):
     assert fitted.posterior.m == fitted.posterior.n == 30
 
 
-def test_the_kernel_with_more_evidence_is_taken(box, snapshot, observations):
+@pytest.mark.parametrize("stretch", [lambda y: y, lambda y: -np.exp(-3 * y), lambda y: np.sinh(4 * y)])
+def test_the_map_and_kernel_with_more_evidence_are_taken(box, snapshot, observations, stretch):
     X, y = observations
-    fitted = Surrogate(3, ("rbf", "matern52")).get(snapshot(box, X=X[:60], y=y[:60]), CPU)
-    values = {kind: one.log_posterior for kind, one in fitted.carry.fits.items()}
-    assert fitted.problem.spec.kind == max(values, key=values.get)
+    y = stretch(y[:60])
+    fitted = Surrogate(3, ("rbf", "matern52")).get(snapshot(box, X=X[:60], y=y), CPU)
+    evidence = {
+        name: one.log_posterior + OutcomeMap.of(y, name.split("/")[0]).log_derivative(y)
+        for name, one in fitted.carry.fits.items()
+    }
+    assert len(evidence) == 6
+    winner = max(evidence, key=evidence.get)
+    assert winner == fitted.carry.kind == f"{fitted.outcome_map.kind}/{fitted.problem.spec.kind}"
 
 
 def test_memory_is_the_data_and_one_factor(box, snapshot, observations):
