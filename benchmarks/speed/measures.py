@@ -108,7 +108,7 @@ def cold_ask_stock(case: Case, seed: int) -> list[float]:
         fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
         best = -y.min()
         function = LogExpectedImprovement(model, best) if case.q == 1 else qLogExpectedImprovement(model, best)
-        options = {"sample_around_best": True}
+        options: dict[str, bool | float | int | str] = {"sample_around_best": True}
         optimize_acqf(function, box, case.q, 10, raw_samples=512, sequential=case.q > 1, options=options)
 
     return [_timed(ask)]

@@ -1,4 +1,4 @@
-"""Ax and scikit-optimize behind the interface of ``benchmarks.optimization.providers``, in an environment of their own."""
+"""Ax and scikit-optimize behind the interface of ``benchmarks.optimization``; each in an environment of its own."""
 
 from __future__ import annotations
 
