@@ -1,0 +1,1 @@
+"""The engine inside other tools, against what those tools bring."""
