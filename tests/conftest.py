@@ -10,6 +10,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--require-gpu", action="store_true", help="fail, rather than skip, tests marked gpu where CUDA is missing"
     )
+    parser.addoption(
+        "--require-postgres", action="store_true", help="fail, rather than skip, tests that need a PostgreSQL server"
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

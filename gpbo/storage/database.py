@@ -7,6 +7,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 from sqlalchemy import Connection, Engine, event, text
 
@@ -89,7 +90,10 @@ class Database:
                 f"{self.location.name}: the file was removed or replaced while it was in use. Put it back, or go on "
                 "with Optimizer.open() on what is there now."
             )
-        with self._engine.connect().execution_options(**{_WRITE: write}) as connection, connection.begin():
+        options: dict[str, Any] = {_WRITE: write}
+        if self.location.path is None and not write:
+            options["isolation_level"] = "REPEATABLE READ"  # one moment for all its queries, as with SQLite
+        with self._engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
     def _looking(self) -> Connection:

@@ -134,7 +134,7 @@ def test_a_full_database(path):
     batch = opt.ask(5)
     with opt._journal._study._database.reading() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 20")
-    with pytest.raises(gpbo.StorageError, match="the disk is full. Nothing was recorded; free some space"):
+    with pytest.raises(gpbo.StorageError, match=r"the disk is full\. Nothing was recorded; free some space"):
         opt.ask(5000)
     assert opt.pending.ids == batch.ids
     opt.tell(batch, range(5))

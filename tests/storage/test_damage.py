@@ -29,7 +29,7 @@ def sound(tmp_path_factory):
         batch = opt.ask(5)
         opt.tell(batch, np.arange(5.0) + i)
     opt.close()
-    assert os.listdir(path.parent) == ["study.db"]
+    assert [file.name for file in path.parent.iterdir()] == ["study.db"]
     return path, [(t.params, t.value) for t in opt.history]
 
 
@@ -80,7 +80,7 @@ def test_a_header_and_nothing_after_it(copy):
 
 
 def test_any_changed_byte_is_found_or_harmless(sound, tmp_path):
-    """A change is noticed when the study is opened, or it fell on a byte without a meaning and the study is as before."""
+    """A change is noticed when the study is opened, or fell on a byte without a meaning: the study is as before."""
     path, history = sound
     content = path.read_bytes()
     rng = np.random.default_rng(0)
@@ -244,9 +244,9 @@ READ_ONLY = """
 import os, sys, tempfile, gpbo
 gpbo.Optimizer({"x": gpbo.Float(0, 1)}, storage=tempfile.mkdtemp() + "/warm.db").ask()  # imports all while it can
 os.setgid(65534); os.setuid(65534)
-for call in (lambda: gpbo.Optimizer.open(sys.argv[1]), lambda: gpbo.Optimizer({"x": gpbo.Float(0, 1)}, storage=sys.argv[1])):
+for call in (gpbo.Optimizer.open, lambda path: gpbo.Optimizer({"x": gpbo.Float(0, 1)}, storage=path)):
     try:
-        call()
+        call(sys.argv[1])
     except gpbo.StorageError as error:
         print(error)
 """
