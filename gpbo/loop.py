@@ -18,7 +18,8 @@ from gpbo.space import Space
 
 if TYPE_CHECKING:
     import torch
-    from scipy.optimize import OptimizeResult
+
+    from gpbo.result import Result
 
 _MOST = 1_000_000
 
@@ -41,7 +42,7 @@ def minimize(
     n_initial: int | None = None,
     device: "str | torch.device" = "auto",
     kernel: str = "auto",
-) -> "OptimizeResult":
+) -> "Result":
     """Find the point of a space where ``f`` is smallest, or largest.
 
     Without an executor, ``batch`` points are suggested together and evaluated here one by one. With one, ``batch``
@@ -71,8 +72,8 @@ def minimize(
         kernel: As for :class:`Optimizer`.
 
     Returns:
-        A SciPy result: ``x`` and ``params`` of the best trial, its value ``fun``, all ``trials`` told, number of
-        evaluations ``nfev``, ``success``, ``message``, ``seconds_objective``, ``seconds_suggest`` and ``optimizer``.
+        A SciPy ``OptimizeResult``: ``x`` and ``params`` of the best trial, its value ``fun``, all ``trials`` told,
+        number of evaluations ``nfev``, ``success``, ``message``, ``seconds_objective``, ``seconds_suggest`` and ``optimizer``.
         When nothing was evaluated successfully, ``fun`` is nan, ``x`` and ``params`` are None and ``success`` False.
 
     Raises:
@@ -88,7 +89,7 @@ def minimize(
         >>> res.nfev, bool(abs(res.x[0] - 0.3) < 0.05)
         (12, True)
     """
-    from scipy.optimize import OptimizeResult
+    from gpbo.result import Result
 
     plan = Plan(
         f=_callable("f", f),
@@ -115,7 +116,7 @@ def minimize(
         best = optimizer.best()
     except NotReadyError:
         best = None
-    return OptimizeResult(
+    return Result(
         x=None if best is None else best.x,
         fun=math.nan if best is None else best.value,
         params=None if best is None else best.params,

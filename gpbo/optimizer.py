@@ -17,14 +17,16 @@ from gpbo.errors import (
     TellTypeError,
 )
 from gpbo.journal import Journal
-from gpbo.ledger import Ledger
+from gpbo.ledger import Ask, Ledger
 from gpbo.locks import StudyLock
+from gpbo.markup import table
 from gpbo.scalars import shown
 from gpbo.space import Codes, Parameter, Space
 from gpbo.trials import Batch, Trial, Trials
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
     import torch
     from botorch.acquisition.acquisition import AcquisitionFunction
@@ -158,6 +160,15 @@ class Optimizer:
         verb = "minimizing" if self.direction == "minimize" else "maximizing"
         names = "parameter" if len(self.space) == 1 else "parameters"
         return f"<Optimizer {verb} over {len(self.space)} {names}: {counts}{best}; seed {self.seed}>"
+
+    def _repr_html_(self) -> str:
+        with self._lock.reading():
+            best = self.best() if self._ledger.complete else None
+        return table(
+            repr(self).strip("<>"),
+            ["parameter", "values", "best"],
+            [[name, parameter, None if best is None else best[name]] for name, parameter in self.space.items()],
+        )
 
     def ask(self, q: int = 1) -> Batch:
         """``q`` distinct new points, chosen in view of everything told and everything pending.
@@ -298,6 +309,12 @@ class Optimizer:
             ids = list(self._ledger.pending)
             return Trials(ids, len(ids), self._ledger.trial)
 
+    @property
+    def asks(self) -> list[Ask]:
+        """Every ask on record, with the trials it handed out and what it took."""
+        with self._lock.reading():
+            return list(self._ledger.record_of_asks)
+
     def trial(self, trial_id: int) -> Trial:
         """The trial with this id, as it is now.
 
@@ -347,6 +364,40 @@ class Optimizer:
                 return np.empty(0), np.empty(0)
             mean, std = self._strategy.predict(self._ledger.data(), self.space.encode_codes(codes))
             return self._sign * mean, std
+
+    def leave_one_out(self) -> tuple[Floats, Floats, Floats]:
+        """What the model says of each complete trial, in order of telling, from all the others.
+
+        Returns:
+            Means and standard deviations, noise included, in the user's units and direction; and the residuals in
+            standard deviations on the model's own scale, which are about standard normal when the model is right; each
+            of shape (n,).
+
+        Raises:
+            NotReadyError: If no trial is complete.
+        """
+        with self._lock.computing():
+            self._need_values("leave_one_out()")
+            mean, std, z = self._strategy.leave_one_out(self._ledger.data())
+            return self._sign * mean, std, self._sign * z
+
+    def report(self, path: "str | os.PathLike[str]") -> "Path":
+        """Write a self-contained HTML page about the study: summary, pictures, trials, and what to make of them.
+
+        Args:
+            path: Of the file, which is replaced if it is there.
+
+        Returns:
+            The path.
+
+        Raises:
+            ImportError: If plotly is not installed; it comes with ``gpbo[report]``.
+        """
+        import importlib
+
+        # by name: the report is made of this class, which knows nothing else of it
+        written: Path = importlib.import_module("gpbo.report").write(self, path)
+        return written
 
     @property
     def model(self) -> "SingleTaskGP":

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gpbo.encoding import coding
 from gpbo.errors import SpaceError, SpaceTypeError
+from gpbo.markup import table
 from gpbo.parameters import Categorical, Code, Float, Int, Parameter
 from gpbo.scalars import shown
 
@@ -111,6 +112,10 @@ class Space:
 
     def __repr__(self) -> str:
         return f"Space({self._parameters!r})"
+
+    def _repr_html_(self) -> str:
+        size = "" if self.cardinality is None else f", {self.cardinality} points"
+        return table(f"Space: {len(self)} parameters{size}", ["parameter", "values"], list(self.items()))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Space):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpbo.errors import SpaceError
+from gpbo.markup import table
 from gpbo.space import Params
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ class Trials(Sequence[Trial]):
         shown = [repr(trial) for trial in self[:3]] + [f"... {self._size} in all"] * (self._size > 3)
         return f"[{', '.join(shown)}]"
 
+    def _repr_html_(self) -> str:
+        return trials_table(f"{self._size} trials", self)
+
     @property
     def ids(self) -> list[int]:
         """The trials' ids."""
@@ -156,6 +160,9 @@ class Batch(Sequence[Trial]):
     def __repr__(self) -> str:
         return f"Batch({list(self._trials)!r})"
 
+    def _repr_html_(self) -> str:
+        return trials_table(f"Batch of {len(self)}", self)
+
     @property
     def ids(self) -> list[int]:
         """The trials' ids."""
@@ -177,3 +184,10 @@ class Batch(Sequence[Trial]):
         import torch
 
         return torch.tensor(self._U, dtype=torch.float64, device=self._device)
+
+
+def trials_table(caption: str, trials: Sequence[Trial]) -> str:
+    """An HTML table for notebooks, one row per trial."""
+    names = list(trials[0].params) if len(trials) else []
+    rows = [[trial.id, *trial.params.values(), trial.value, trial.noise, trial.state] for trial in trials]
+    return table(caption, ["id", *names, "value", "noise", "state"], rows)
