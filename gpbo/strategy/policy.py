@@ -174,11 +174,20 @@ class Strategy:
             posterior.release()
 
     def _incumbents(self, data: Data, fitted: Fitted) -> tuple[Array, float | None]:
-        """Outcomes to rank observations by, and the best of them; None where noise hides which one is best."""
+        """Outcomes to rank observations by, and what to improve on; None where noise hides which one is best.
+
+        Where the best outcome was seen more than once, outcomes come in steps (accuracies, counts), and what a model
+        promises below one step is no improvement. Then the threshold is one step above the best: as far as the best is
+        above the second best.
+        """
         y = fitted.problem.y
-        if not self._noisy(data, fitted):
-            return y, float(y.max())
-        return fitted.posterior.smoothed(y), None
+        if self._noisy(data, fitted):
+            return fitted.posterior.smoothed(y), None
+        best = float(y.max())
+        worse = y[y < best]
+        if len(y) - len(worse) > 1 and len(worse):
+            return y, 2.0 * best - float(worse.max())
+        return y, best
 
     def _noisy(self, data: Data, fitted: Fitted) -> bool:
         if fitted.problem.known is not None:

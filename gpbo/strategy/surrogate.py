@@ -25,7 +25,7 @@ Posterior = HostPosterior | TorchPosterior
 
 _COLD_EVERY = 8  # refits between cold starts, which guard against following one local maximum for ever
 _SELECT_ON = 300  # observations on which candidates are compared; with more, only the winner is fitted to all of them
-_COMPARE_EVERY = 1 / 32  # share of new observations after which all candidates are fitted again, not only the winner
+_COMPARE_EVERY = 1 / 12  # share of new observations after which all candidates are fitted again, not only the winner
 
 
 @dataclass(frozen=True)
