@@ -73,7 +73,8 @@ def minimize(
 
     Returns:
         A SciPy ``OptimizeResult``: ``x`` and ``params`` of the best trial, its value ``fun``, all ``trials`` told,
-        number of evaluations ``nfev``, ``success``, ``message``, ``seconds_objective``, ``seconds_suggest`` and ``optimizer``.
+        number of evaluations ``nfev``, ``success``, ``message``, ``seconds_objective``, ``seconds_suggest`` and
+        ``optimizer``.
         When nothing was evaluated successfully, ``fun`` is nan, ``x`` and ``params`` are None and ``success`` False.
 
     Raises:
