@@ -169,7 +169,7 @@ def report(lines: list[Line]) -> str:
     text += [
         "",
         f"Over {len(everything)} problems: mean difference {np.mean(everything):+.2f} [{low:+.2f}, {high:+.2f}] of the",
-        f"log10 regret; GPSampler takes {np.median(ratios):.1f} times as long (median), {min(ratios):.1f} times at least.",
+        f"log10 regret; GPSampler takes {np.median(ratios):.1f} times as long (median), {min(ratios):.1f} at least.",
     ]
     return "\n".join(text) + "\n"
 
