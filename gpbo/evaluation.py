@@ -1,11 +1,15 @@
 """Evaluates an objective at one point, in whatever process or machine that happens, and reports how it went."""
 
 import math
+import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from numbers import Real
+from types import FrameType
 from typing import Any
 
 
@@ -28,11 +32,23 @@ class Evaluation:
     error: Exception | None = None
 
 
-def evaluate(f: Callable[[Any], Any], point: Any, catch: tuple[type[Exception], ...]) -> Evaluation:
-    """``f(point)``; an exception is a failed evaluation, and one that is not in ``catch`` is to be raised as well."""
+class OutOfTime(BaseException):
+    """The evaluation took too long. Not an Exception, so that the objective does not catch it."""
+
+
+def evaluate(
+    f: Callable[[Any], Any], point: Any, catch: tuple[type[Exception], ...], limit: float | None = None
+) -> Evaluation:
+    """``f(point)``; an exception is a failed evaluation, and one that is not in ``catch`` is to be raised as well.
+
+    So is one that takes longer than ``limit`` seconds. In a main thread, as in a process of a pool, it is ended; in any
+    other thread, which Python cannot stop, its result is not waited for.
+    """
     start = time.perf_counter()
     try:
-        result = f(point)
+        result = f(point) if limit is None else _limited(f, point, limit)
+    except OutOfTime:
+        return Evaluation(None, reason=f"no result after {limit:g} s", seconds=time.perf_counter() - start)
     except Exception as error:
         seconds = time.perf_counter() - start
         trace = "".join(traceback.format_exception(type(error), error, _after_first(error), chain=True))
@@ -45,6 +61,45 @@ def evaluate(f: Callable[[Any], Any], point: Any, catch: tuple[type[Exception], 
     except (TypeError, ValueError, OverflowError) as error:
         return Evaluation(None, reason=str(error), seconds=seconds)
     return Evaluation(value, noise, seconds=seconds)
+
+
+def _limited(f: Callable[[Any], Any], point: Any, limit: float) -> Any:
+    """``f(point)``.
+
+    Raises:
+        OutOfTime: If it takes too long.
+    """
+    if threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer"):
+        return _alarmed(f, point, limit)
+    outcome: Future[Any] = Future()
+
+    def call() -> None:
+        try:
+            outcome.set_result(f(point))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=call, name="gpbo-evaluation", daemon=True).start()
+    if not wait([outcome], limit).done:
+        raise OutOfTime
+    return outcome.result()
+
+
+def _alarmed(f: Callable[[Any], Any], point: Any, limit: float) -> Any:
+    """``f(point)``, interrupted by a signal."""
+
+    def expire(number: int, frame: FrameType | None) -> None:
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGALRM, expire)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, limit)
+        try:
+            return f(point)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def _after_first(error: Exception) -> Any:

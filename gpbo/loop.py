@@ -35,6 +35,8 @@ def minimize(
     callbacks: Callback | Iterable[Callback] = (),
     progress: Show = False,
     timeout: float | None = None,
+    evaluation_timeout: float | None = None,
+    retries: int = 2,
     target: float | None = None,
     seed: int | None = None,
     optimizer: Optimizer | None = None,
@@ -62,6 +64,8 @@ def minimize(
         callbacks: Called as ``callback(optimizer, trials)`` after results were recorded; may raise StopIteration.
         progress: Whether to show a progress bar if standard error is a terminal; "always" shows it anyhow.
         timeout: No evaluation starts after this many seconds.
+        evaluation_timeout: Seconds after which one evaluation is ended, and its trial failed.
+        retries: How often an evaluation is done again that was lost with its worker, before its trial is failed.
         target: Stop when a value is as good as this.
         seed: As for :class:`Optimizer`.
         optimizer: Goes on with this optimizer. Its space, direction, seed and settings hold; ``space`` and
@@ -101,6 +105,8 @@ def minimize(
         catch=_exceptions(catch),
         timeout=math.inf if timeout is None else _real("timeout", timeout, positive=True),
         target=None if target is None else _real("target", target),
+        limit=None if evaluation_timeout is None else _real("evaluation_timeout", evaluation_timeout, positive=True),
+        retries=intake.whole("retries", retries, 0, _MOST),
     )
     if not (isinstance(progress, bool) or progress == "always"):
         raise ArgumentError(f"progress must be True, False or 'always', got {progress!r}.")

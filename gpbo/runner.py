@@ -2,6 +2,7 @@
 
 import queue
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from gpbo.trials import Batch, Trial
 Callback: TypeAlias = Callable[[Optimizer, Sequence[Trial]], object]
 
 _BROKEN_AFTER = 3  # an executor that raises this often, and never delivers, is taken to be broken
+_GRACE = 5.0  # seconds beyond twice the limit after which an evaluation that a worker cannot end is given up
 _POLL_SECONDS = 0.2  # how soon a wait notices the time limit, and Ctrl-C where waiting blocks it
 
 
@@ -25,7 +27,7 @@ class Executor(Protocol):
     """Where evaluations run: anything with the ``submit`` of PEP 3148."""
 
     def submit(self, f: Callable[..., Any], /, *args: Any) -> Any:
-        """A future with ``result``, ``cancel`` and ``add_done_callback``."""
+        """A future with ``result``, ``cancel``, and ``add_done_callback`` or ``done``."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Plan:
     catch: tuple[type[Exception], ...]
     timeout: float
     target: float | None
+    limit: float | None = None
+    retries: int = 0
 
 
 class Run:
@@ -59,6 +63,9 @@ class Run:
         self._open: set[int] = set()  # ids asked for and not settled: released at the end
         self._running: dict[int, Any] = {}  # futures by trial id
         self._ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+        self._silent: set[int] = set()  # those whose future does not call back and has to be looked at
+        self._begun: dict[int, float] = {}  # when each was first seen to run
+        self._lost: Counter[int] = Counter()  # how often each was lost with its worker
         self._delivered = False
         self._executor_errors = 0
         self._first_reason = ""
@@ -94,17 +101,17 @@ class Run:
             for trial in self._suggest(min(self._plan.batch, self._plan.n - self.done)):
                 if self._over():
                     return
-                self._settle(trial.id, evaluate(self._plan.f, self._point(trial), self._plan.catch))
+                self._settle(trial.id, evaluate(self._plan.f, self._point(trial), self._plan.catch, self._plan.limit))
 
     def _evaluate_elsewhere(self, executor: Executor) -> None:
         self._refill(executor)
         while self._running:
             try:
-                self._collect(*self._ended.get(timeout=_POLL_SECONDS))
+                self._collect(executor, *self._ended.get(timeout=_POLL_SECONDS))
                 while not self._ended.empty():  # what ended together is replaced together
-                    self._collect(*self._ended.get_nowait())
+                    self._collect(executor, *self._ended.get_nowait())
             except queue.Empty:
-                pass
+                self._look(executor)
             if self._over():
                 self._cancel_waiting()
             else:
@@ -116,22 +123,50 @@ class Run:
         if wanted <= 0 or self._over():
             return
         for trial in self._suggest(wanted):
-            try:
-                future = executor.submit(evaluate, self._plan.f, self._point(trial), self._plan.catch)
-            except Exception as error:
-                self._stop(f"the executor takes no work: {type(error).__name__}: {error}", success=False)
+            if not self._submit(executor, trial):
                 return
             self._started += 1
-            self._running[trial.id] = future
+
+    def _submit(self, executor: Executor, trial: Trial) -> bool:
+        """Hand one evaluation to the executor; False, and a stop, if it takes none."""
+        try:
+            future = executor.submit(evaluate, self._plan.f, self._point(trial), self._plan.catch, self._plan.limit)
+        except Exception as error:
+            self._stop(f"the executor takes no work: {type(error).__name__}: {error}", success=False)
+            return False
+        self._running[trial.id] = future
+        if hasattr(future, "add_done_callback"):
             future.add_done_callback(partial(self._note, trial.id))
+        else:
+            self._silent.add(trial.id)
+        return True
 
     def _note(self, trial_id: int, future: Any) -> None:
         self._ended.put((trial_id, future))
 
-    def _collect(self, trial_id: int, future: Any) -> None:
-        """Record how an evaluation elsewhere ended."""
-        if self._running.pop(trial_id, None) is None:
+    def _look(self, executor: Executor) -> None:
+        """See after the evaluations that do not call back, and after those that no signal could end in time."""
+        for trial_id in sorted(self._silent):
+            future = self._running.get(trial_id)
+            if future is None or future.done():
+                self._silent.discard(trial_id)
+                self._ended.put((trial_id, future))
+        if self._plan.limit is None:
             return
+        now = time.monotonic()
+        for trial_id, future in list(self._running.items()):
+            if hasattr(future, "running") and future.running():
+                over = now - self._begun.setdefault(trial_id, now) - self._plan.limit
+                if over > _GRACE + self._plan.limit:
+                    del self._running[trial_id]
+                    reason = f"no result after {self._plan.limit:g} s; its worker does not come back"
+                    self._settle(trial_id, Evaluation(None, reason=reason))
+
+    def _collect(self, executor: Executor, trial_id: int, future: Any) -> None:
+        """Record how an evaluation elsewhere ended, or have it done again if it was lost with its worker."""
+        if self._running.get(trial_id) is not future or future is None:
+            return
+        del self._running[trial_id]
         try:
             evaluation = future.result()
         except KeyboardInterrupt:
@@ -144,6 +179,10 @@ class Run:
             never_worked = not self._delivered and self._executor_errors >= _BROKEN_AFTER
             if isinstance(error, BrokenExecutor) or never_worked:
                 self._stop(f"the executor failed: {trouble}", success=False)
+            self._lost[trial_id] += 1
+            again = self._lost[trial_id] <= self._plan.retries and not self._over()
+            if again and self._submit(executor, self._optimizer.trial(trial_id)):
+                return
             self._settle(trial_id, Evaluation(None, reason=f"the executor failed: {trouble}"))
             return
         self._delivered = True

@@ -392,7 +392,7 @@ def test_an_executor_that_loses_a_result_after_others_worked_is_a_failed_trial()
 
 
 def test_an_executor_that_never_delivers_ends_the_run():
-    res = gpbo.minimize(bowl, SPACE, n=100, batch=1, executor=Raising(0, OSError("no route")), **FAST)
+    res = gpbo.minimize(bowl, SPACE, n=100, batch=1, executor=Raising(0, OSError("no route")), retries=0, **FAST)
     assert (res.nfev, res.success) == (3, False)
     assert res.message.startswith("the executor failed: OSError: no route")
 
