@@ -24,7 +24,7 @@ from gpbo.transforms import MAPS, OutcomeMap
 Posterior = HostPosterior | TorchPosterior
 
 _COLD_EVERY = 8  # refits between cold starts, which guard against following one local maximum for ever
-_SELECT_ON = 300  # observations on which candidates are compared; with more, only the winner is fitted to all of them
+_SELECT_ON = 100  # observations on which candidates are compared; with more, only the winner is fitted to all of them
 _COMPARE_EVERY = 1 / 12  # share of new observations after which all candidates are fitted again, not only the winner
 
 
@@ -179,8 +179,12 @@ class Surrogate:
         problem = self._problem(data, n, infer, outcome_map, kernel)
         chosen = fits[name]
         if n > _SELECT_ON:
-            same = carry is not None and carry.kind == name and carry.n > _SELECT_ON
-            chosen = fit(problem, carry.chosen if same and carry is not None else chosen, device=device)
+            if carry is not None and carry.kind == name and carry.n > _SELECT_ON:
+                chosen = fit(problem, carry.chosen, device=device)
+            else:  # from few observations to all, each fit with the curvature of the one before
+                for rows in (4 * _SELECT_ON, n):
+                    if rows <= n:
+                        chosen = fit(_subset(problem, _thinned(n, rows)), chosen, device=device)
             if not np.isfinite(chosen.log_posterior):
                 chosen = fit(problem, device=device)
         message = ""
@@ -229,9 +233,9 @@ class Surrogate:
         return Fitted(problem, theta, outcome_map, posterior, carry, False, "")
 
 
-def _thinned(n: int) -> NDArray[np.int64]:
-    """Rows of at most ``_SELECT_ON`` observations, spread evenly over the order of telling."""
-    return np.linspace(0, n - 1, min(n, _SELECT_ON)).astype(np.int64)
+def _thinned(n: int, most: int = _SELECT_ON) -> NDArray[np.int64]:
+    """Rows of at most so many observations, spread evenly over the order of telling."""
+    return np.linspace(0, n - 1, min(n, most)).astype(np.int64)
 
 
 def _subset(problem: Problem, rows: NDArray[np.int64]) -> Problem:
