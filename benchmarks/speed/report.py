@@ -56,7 +56,8 @@ def _heading(times: Times) -> Iterator[str]:
         mine = [line for (_, _, name), line in times.items() if name == provider]
         made = sorted({f"commit {line['commit']}, {line['processor']}" for line in mine})
         if made:
-            package = {"gpbo_first_use": "gpbo"}.get(provider, provider.split("_")[0])
+            names = {"gpbo_first_use": "gpbo", "ax": "ax-platform", "skopt": "scikit-optimize"}
+            package = names.get(provider, provider.split("_")[0])
             versions = sorted({str(line["versions"].get(package)) for line in mine} - {"None"})
             yield f"- `{provider}` {' '.join(versions)}: {'; '.join(made)}"
 
@@ -72,9 +73,9 @@ def _goals(times: Times) -> Iterator[str]:
             found = list(ratios(times, row.name, rival).values())
             if not found:
                 continue
-            shown = f"{min(found):.3g}× – {max(found):.3g}×" if len(found) > 1 else f"{found[0]:.3g}×"
+            shown = f"{_times(min(found))} – {_times(max(found))}" if len(found) > 1 else _times(found[0])
             reached = [sum(value >= goal for value in found) for goal in (least, aim)]
-            cells = [row.title, f"`{rival}`", f"{least:.2g}×", f"{aim:.2g}×", shown]
+            cells = [row.title, f"`{rival}`", f"{round(least, 2):g}×", f"{round(aim, 2):g}×", shown]
             yield "| " + " | ".join([*cells, f"{reached[0]} / {reached[1]} of {len(found)}"]) + " |"
     yield ""
     yield "![milliseconds of tell one + ask one against n](loop.png)"
@@ -102,7 +103,11 @@ def _cell(line: Line | None) -> str:
 
 def _ratio(times: Times, row: Row, size: Sizes) -> str:
     found = {rival: ratios(times, row.name, rival).get(size) for rival in row.goals}
-    return ", ".join(f"{value:.3g}×" for value in found.values() if value is not None)
+    return ", ".join(_times(value) for value in found.values() if value is not None)
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.0f}×" if ratio >= 99.5 else f"{ratio:.3g}×"
 
 
 def picture(times: Times, path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import platform
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +85,9 @@ def main() -> None:
             if (row, name) in MEASURES and row != "import":
                 MEASURES[row, name](Case(row, 12, 2, q=2 if row.startswith("greedy") else 1), 0)
     made = record.origin()
+    for package in ("ax-platform", "scikit-optimize"):
+        with suppress(PackageNotFoundError):
+            made["versions"][package] = version(package)
     for case in CASES:
         if case.row not in options.rows or case.n > options.largest:
             continue
