@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from botorch.models import SingleTaskGP
 
     from gpbo.storage import Study
-    from gpbo.strategy import AskReport, Strategy
+    from gpbo.strategy import AskReport, Settings, Strategy
 
 Floats = NDArray[np.float64]
 
@@ -53,6 +53,9 @@ class Optimizer:
         n_initial: Size of the space-filling start; chosen by the engine when None.
         device: "auto", "cpu", "cuda" or "cuda:<index>".
         kernel: Covariance of the Gaussian process; chosen by the engine when "auto".
+        strategy: How points are chosen: "auto" is the engine. For comparisons, "grid", "random" and "sobol" look at no
+            result; "cmaes", "genetic" and "tpe" need the extra package that an error names. Predictions are the
+            engine's in all cases.
         storage: Path of an SQLite file, or URL ``postgresql://...``, where everything is recorded before a call
             returns. A study that is there already is continued. None keeps the study in memory.
         study: Name of the study there.
@@ -92,6 +95,7 @@ class Optimizer:
         n_initial: int | None = None,
         device: "str | torch.device" = "auto",
         kernel: str = "auto",
+        strategy: str = "auto",
         storage: "str | os.PathLike[str] | None" = None,
         study: str = "default",
         worker: str | None = None,
@@ -104,14 +108,15 @@ class Optimizer:
         self.seed = secrets.randbits(32) if seed is None else intake.whole("seed", seed, 0, 2**63 - 1)
         if n_initial is not None:
             n_initial = intake.whole("n_initial", n_initial, 1, _MAX_BATCH)
-        described = (self.space, direction, self.seed, n_initial, kernel, str(device))
+        settings = _settings(strategy, kernel, n_initial, str(device))
+        described = (self.space, direction, self.seed, n_initial, kernel, str(device), strategy)
         stored = None
         if storage is not None:
             stored = persistence.enter(storage, study, described, seed is not None, worker, lease)
             self.seed = stored.description.seed
         elif worker is not None or lease is not None or study != "default":
             raise ArgumentError("study, worker and lease belong to a stored study; pass storage= as well, or none.")
-        self._start(kernel, n_initial, str(device), stored)
+        self._start(settings, stored)
 
     @classmethod
     def open(
@@ -141,14 +146,15 @@ class Optimizer:
         opened = cls.__new__(cls)
         opened.space, opened.direction, opened.seed = description.space, description.direction, description.seed
         place = description.device if device is None else str(device)
-        opened._start(description.kernel, description.n_initial, place, stored)
+        settings = _settings(description.strategy, description.kernel, description.n_initial, place)
+        opened._start(settings, stored)
         return opened
 
-    def _start(self, kernel: str, n_initial: int | None, device: str, stored: "Study | None") -> None:
+    def _start(self, settings: "Settings", stored: "Study | None") -> None:
         self._sign = 1.0 if self.direction == "maximize" else -1.0
         self._lock = StudyLock()
         self._ledger = Ledger(self.space, self._sign)
-        self._strategy = _make_strategy(self.space, kernel, n_initial, device, self.seed)
+        self._strategy = _make_strategy(self.space, settings, self.seed)
         self._journal = Journal(self._ledger, self._strategy, self._lock, stored)
         self.last_ask: AskReport | None = None
 
@@ -381,11 +387,12 @@ class Optimizer:
             mean, std, z = self._strategy.leave_one_out(self._ledger.data())
             return self._sign * mean, std, self._sign * z
 
-    def report(self, path: "str | os.PathLike[str]") -> "Path":
+    def report(self, path: "str | os.PathLike[str]", title: str = "Study") -> "Path":
         """Write a self-contained HTML page about the study: summary, pictures, trials, and what to make of them.
 
         Args:
             path: Of the file, which is replaced if it is there.
+            title: Heading of the page.
 
         Returns:
             The path.
@@ -396,7 +403,7 @@ class Optimizer:
         import importlib
 
         # by name: the report is made of this class, which knows nothing else of it
-        written: Path = importlib.import_module("gpbo.report").write(self, path)
+        written: Path = importlib.import_module("gpbo.report").write(self, path, title)
         return written
 
     @property
@@ -442,11 +449,17 @@ class Optimizer:
             )
 
 
-def _make_strategy(space: Space, kernel: str, n_initial: int | None, device: str, seed: int) -> "Strategy":
-    """The engine, imported here: it loads BoTorch."""
-    from gpbo.strategy import Settings, Strategy
+def _settings(strategy: str, kernel: str, n_initial: int | None, device: str) -> "Settings":
+    from gpbo.strategy import Settings
 
-    return Strategy(space, Settings(kernel=kernel, n_initial=n_initial, device=device), seed)
+    return Settings(kernel=kernel, n_initial=n_initial, device=device, strategy=strategy)
+
+
+def _make_strategy(space: Space, settings: "Settings", seed: int) -> "Strategy":
+    """The engine or a baseline, imported here: it loads BoTorch."""
+    from gpbo.strategy import make_strategy
+
+    return make_strategy(space, settings, seed)
 
 
 def _warn_failed(call: str, ids: Sequence[int], reasons: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+LARGEST = 5000  # values up to which this takes seconds
 _95 = 1.959963984540054  # standard deviations on either side that hold 95 % of a normal distribution
 
 

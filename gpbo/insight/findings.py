@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from gpbo.insight.axes import fraction
-from gpbo.insight.calibration import Calibration, calibration
+from gpbo.insight.calibration import LARGEST, Calibration, calibration
 from gpbo.insight.importance import importance
 from gpbo.insight.prospects import Prospects, prospects
 from gpbo.insight.runs import completed, repeats
@@ -51,9 +51,10 @@ def _of_model(opt: Optimizer) -> Iterator[Finding]:
     trials = completed(opt)
     if not trials:
         return
-    found = calibration(opt)
-    yield _trust(found)
-    yield _noise(opt, found)
+    if len(trials) <= LARGEST:
+        found = calibration(opt)
+        yield _trust(found)
+        yield _noise(opt, found)
     yield _progress(prospects(opt))
     yield from _edges(opt)
     yield from _idle(opt, len(trials))

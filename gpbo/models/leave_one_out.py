@@ -9,6 +9,8 @@ from gpbo.models.host_posterior import HostPosterior
 from gpbo.models.spec import Array
 from gpbo.models.torch_posterior import TorchPosterior
 
+_BLOCK = 512  # columns in memory at a time
+
 
 def leave_one_out(posterior: HostPosterior | TorchPosterior) -> tuple[Array, Array]:
     """Predictions of every observation from all the others, at the fitted hyperparameters.
@@ -31,7 +33,10 @@ def leave_one_out(posterior: HostPosterior | TorchPosterior) -> tuple[Array, Arr
         L, beta = posterior.L.cpu().numpy(), posterior.beta.cpu().numpy()
     else:
         L, beta = posterior.L, posterior.beta
-    inverse = solve_triangular(L[:n, :n], np.eye(n), lower=True, check_finite=False)
-    precision = np.square(inverse).sum(axis=0)
-    residuals: Array = (beta[:n] @ inverse) / precision
-    return residuals, 1.0 / precision
+    precision, alpha = np.empty(n), np.empty(n)
+    for start in range(0, n, _BLOCK):  # columns of L^-1, which are zero above the diagonal
+        end = min(start + _BLOCK, n)
+        columns = solve_triangular(L[start:n, start:n], np.eye(n - start, end - start), lower=True, check_finite=False)
+        precision[start:end] = np.square(columns).sum(axis=0)
+        alpha[start:end] = beta[start:n] @ columns
+    return alpha / precision, 1.0 / precision

@@ -32,6 +32,14 @@ def test_it_equals_the_predictions_of_models_that_were_not_told(make_problem, ki
         assert variances[i] == pytest.approx(variance[0] + noise[i], rel=1e-8)
 
 
+def test_blocks_do_not_show(make_problem, monkeypatch):
+    posterior = HostPosterior(*make_problem(17, 2))
+    whole = leave_one_out(posterior)
+    monkeypatch.setattr("gpbo.models.leave_one_out._BLOCK", 5)
+    for blocks, values in zip(leave_one_out(posterior), whole, strict=True):
+        assert blocks == pytest.approx(values, rel=1e-12)
+
+
 def test_a_single_observation_is_predicted_by_the_prior(make_problem):
     problem, theta = make_problem(1, 2)
     residuals, variances = leave_one_out(HostPosterior(problem, theta))
