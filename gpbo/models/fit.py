@@ -79,8 +79,8 @@ def _fit_host(problem: Problem, start: Array, curvature: Array | None, device: t
             curvature is not None,
             lower,
             upper,
-            np.ascontiguousarray(problem.X.T),
-            np.ascontiguousarray(problem.y),
+            np.array(problem.X.T, order="C"),  # copies: read-only arrays would be compiled for once more
+            np.array(problem.y),
             _known(problem),
             spec.infer_noise,
             KINDS[spec.kind],

@@ -102,7 +102,7 @@ class HostPosterior:
     def _append(self, u: Array, noise: float) -> None:
         if self.m == self.L.shape[0]:
             self.reserve(max(16, self.m // 8))
-        append_row(self.kind, self.scale, u, self.inverse, self.Z, self.L, self.m, noise)
+        append_row(self.kind, self.scale, np.array(u), self.inverse, self.Z, self.L, self.m, noise)
         self.m += 1
 
     def reserve(self, room: int) -> None:
@@ -129,7 +129,7 @@ class HostPosterior:
     def whiten(self, U: Array) -> Array:
         """Rows L^-1 k(u), shape (R, capacity), of which the first m entries count."""
         V = np.empty((len(U), self.L.shape[0]))
-        rows = np.ascontiguousarray(U)
+        rows = np.array(U, order="C")  # a copy: read-only arrays would be compiled for once more
         whitened_rows(self.kind, self.scale, rows, self.inverse, self.Z, self.L, self.m, V, _NO_SLOPES)
         return V
 

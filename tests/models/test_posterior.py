@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from gpbo.models.compiled_fit import maximise_posterior
+from gpbo.models.compiled_objective import factorise, solve_factor
+from gpbo.models.compiled_posterior import append_row, whitened_rows
 from gpbo.models.exact import Problem, build_model
+from gpbo.models.fit import fit
 from gpbo.models.host_posterior import HostPosterior
 from gpbo.models.torch_posterior import TorchPosterior
 from gpbo.numerics import available
@@ -167,3 +171,18 @@ def test_near_duplicates_at_the_noise_floor_agree_between_the_twins(make_problem
         model = build_model(problem, theta)
         mean = model.posterior(torch.as_tensor(U)).mean.numpy()[:, 0]
     np.testing.assert_allclose(one.predict(U)[0], mean, atol=1e-5)
+
+
+@needs_numba
+def test_read_only_and_one_dimensional_data_are_not_compiled_for_again(make_problem):
+    def run(d, writeable):
+        problem, theta = make_problem(12, d)
+        problem.X.flags.writeable = problem.y.flags.writeable = writeable
+        fit(problem)
+        posterior = HostPosterior(subset(problem, slice(0, 10)), theta)
+        posterior.predict(problem.X)
+        posterior.observe(problem.X[10:], np.full(2, 0.1), problem.y)
+        posterior.condition(problem.X[:1])
+        return [len(f.signatures) for f in (maximise_posterior, factorise, whitened_rows, append_row, solve_factor)]
+
+    assert run(3, True) == run(3, False) == run(1, True) == run(1, False)
