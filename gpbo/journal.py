@@ -20,6 +20,7 @@ Suggest = Callable[[int], list[Codes]]
 
 _FRESH = 2  # attempts at an ask that has seen every pending trial of the other workers
 _OPTIMISTIC = 6  # attempts before the others are made to wait for the time of one suggestion
+_CHEAP = 0.01  # seconds that the others may be made to wait at once
 _SENSELESS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
@@ -53,6 +54,7 @@ class Journal:
         self._handed: set[int] = set()  # trials that this optimizer handed out
         self._expired: frozenset[str] = frozenset()
         self._seconds = 0.0  # that the last suggestion took
+        self._crowded = False  # whether other workers ask at the same time
         self.refresh()
 
     def refresh(self) -> None:
@@ -94,28 +96,48 @@ class Journal:
             with self._lock.changing():
                 self._apply_now({"kind": "ask", "codes": codes, "seconds": self._seconds})
                 return list(range(len(self._ledger.codes) - q, len(self._ledger.codes)))
-        self.refresh()
         try:
-            for attempt in range(_OPTIMISTIC):
+            if self._crowded and self._seconds < _CHEAP:
+                return self._claim(self._study, q, suggest, None, 0)
+            for attempt in range(_OPTIMISTIC + 1):
+                self.refresh()
                 due, asks = self._due(q), self._ledger.asks
-                codes = self._suggested(suggest, q, due)
-                ids: list[int] = []
-                with self._lock.changing(), self._transaction(self._study) as transaction:
-                    beaten = self._ledger.asks != asks if attempt < _FRESH else not self._ledger.free(codes)
-                    if due == self._due(q) and not (codes and beaten):
-                        ids = self._hand_out(transaction, due, codes)
+                ready = due, asks, self._suggested(suggest, q, due)
+                ids = self._claim(self._study, q, suggest, ready, attempt)
                 if ids:
-                    self._handed.update(ids)
                     return ids
-                self._strategy.restore_state(self._state)
-            with self._lock.changing(), self._transaction(self._study) as transaction:
-                due = self._due(q)
-                ids = self._hand_out(transaction, due, self._suggested(suggest, q, due))
-            self._handed.update(ids)
-            return ids
+            raise AssertionError("the last attempt makes the others wait")
         except BaseException:
             self._strategy.restore_state(self._state)
             raise
+
+    def _claim(
+        self, study: "Study", q: int, suggest: Suggest, ready: tuple[list[int], int, list[Codes]] | None, attempt: int
+    ) -> list[int]:
+        """Record that trials are handed out; none where another worker was faster and the others need not wait.
+
+        Args:
+            study: The stored study.
+            q: Number of trials.
+            suggest: As for :meth:`hand_out`.
+            ready: Trials that were due, number of asks on record, and new points, when they were looked for; or None.
+            attempt: Attempts before this one.
+        """
+        with self._lock.changing(), self._transaction(study) as transaction:
+            due, codes, beaten = self._due(q), list[Codes](), True
+            self._crowded = _asks(transaction.news.events)
+            if ready is not None:
+                seen, asks, codes = ready
+                crossed = self._ledger.asks != asks if attempt < _FRESH else not self._ledger.free(codes)
+                beaten = seen != due or (bool(codes) and crossed)
+            if beaten:
+                self._strategy.restore_state(self._state)
+                if ready is not None and self._seconds >= _CHEAP and attempt < _OPTIMISTIC:
+                    return []
+                codes = self._suggested(suggest, q, due)
+            ids = self._hand_out(transaction, due, codes)
+        self._handed.update(ids)
+        return ids
 
     def _timed(self, suggest: Suggest) -> Suggest:
         """``suggest``, with a note of what it took."""

@@ -122,8 +122,8 @@ class Database:
 
 
 def _begin(connection: Connection) -> None:
-    """A transaction of SQLite that will write takes the lock at once, so that it never has to be given up halfway."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITE) else "BEGIN")
+    """Begin a transaction of SQLite, which the driver leaves to us."""
+    sqlite.begin(connection.connection.driver_connection, bool(connection.get_execution_options().get(_WRITE)))
 
 
 def _dispose(engine: Engine, pid: int) -> None:
