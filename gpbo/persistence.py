@@ -15,7 +15,7 @@ _LONGEST_LEASE = 1e9
 def enter(
     storage: Any,
     study: Any,
-    described: tuple[Space, str, int, int | None, str, str],
+    described: tuple[Space, str, int, int | None, str, str, str],
     seeded: bool,
     worker: Any,
     lease: Any,

@@ -21,6 +21,7 @@ class Description:
     n_initial: int | None
     kernel: str
     device: str
+    strategy: str = "auto"
 
     def dumps(self) -> str:
         """As JSON, in ASCII."""
@@ -32,6 +33,7 @@ class Description:
             "n_initial": self.n_initial,
             "kernel": self.kernel,
             "device": self.device,
+            "strategy": self.strategy,
         }
         return json.dumps(plain, allow_nan=False, separators=(",", ":"))
 
@@ -41,7 +43,8 @@ class Description:
         plain = json.loads(text)
         space = Space({name: _load(kind, fields) for name, kind, fields in plain["parameters"]})
         space.unnamed = plain["unnamed"]
-        return cls(space, plain["direction"], plain["seed"], plain["n_initial"], plain["kernel"], plain["device"])
+        names = ("direction", "seed", "n_initial", "kernel", "device")
+        return cls(space=space, strategy=plain.get("strategy", "auto"), **{name: plain[name] for name in names})
 
     def difference(self, other: Description) -> str:
         """What ``other`` has that this has not, in words; empty if a study of one can go on as the other.
@@ -50,7 +53,7 @@ class Description:
         """
         if self.space != other.space:
             return _space_difference(self.space, other.space)
-        for field in ("direction", "n_initial", "kernel", "seed"):
+        for field in ("direction", "n_initial", "kernel", "strategy", "seed"):
             stored, given = getattr(self, field), getattr(other, field)
             if stored != given:
                 return f"{field} is {stored!r} there and {given!r} here"

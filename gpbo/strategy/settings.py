@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpbo.errors import ArgumentError
+from gpbo.strategy.baselines import NAMES
 
+STRATEGIES = ("auto", *NAMES)
 KERNELS = ("auto", "matern52", "matern32", "matern12", "rbf")
 
 
@@ -17,15 +19,20 @@ class Settings:
         kernel: "auto" fits Matern-5/2 and RBF and takes the one with more evidence; or the name of one kernel.
         n_initial: Size of the space-filling start; None for max(5, parameters + 1).
         device: "auto", "cpu", "cuda" or "cuda:i".
+        strategy: "auto" for the engine, or the name of a baseline.
     """
 
     kernel: str = "auto"
     n_initial: int | None = None
     device: str = "auto"
+    strategy: str = "auto"
 
     def __post_init__(self) -> None:
         if self.kernel not in KERNELS:
             raise ArgumentError(f"kernel={self.kernel!r} is unknown; use one of {', '.join(map(repr, KERNELS))}.")
+        if self.strategy not in STRATEGIES:
+            names = ", ".join(map(repr, STRATEGIES))
+            raise ArgumentError(f"strategy={self.strategy!r} is unknown; use one of {names}.")
 
     @property
     def kernels(self) -> tuple[str, ...]:
@@ -38,8 +45,8 @@ class AskReport:
     """What the last ask did.
 
     Attributes:
-        strategy: "design" (space-filling), "LogEI", "noisy LogEI", or either "by enumeration"; joined by " + "
-            when a batch used two.
+        strategy: The name of a baseline; or "design" (space-filling), "LogEI", "noisy LogEI", or either "by
+            enumeration"; joined by " + " when a batch used two.
         n: Observations.
         pending: Points that were pending.
         q: Points suggested.
