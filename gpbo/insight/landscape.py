@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -83,12 +84,14 @@ def acquisition_slice(
 ) -> tuple[Slice, str]:
     """The acquisition function along a parameter, and its name; it is as in BoTorch, mostly a logarithm."""
     import torch
+    from linear_operator.utils.warnings import NumericalWarning
 
     values, fixed = grid(opt.space[name], points), through(opt, params)
     function = opt.acquisition()
     U = opt.space.encode([{**fixed, name: value} for value in values])
     device = opt.model.train_targets.device
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NumericalWarning)  # near observations of an exact function
         blocks = [
             function(torch.as_tensor(U[start : start + 256], device=device)[:, None, :])
             for start in range(0, len(U), 256)

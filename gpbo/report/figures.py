@@ -13,7 +13,7 @@ import numpy as np
 from gpbo.insight.runs import completed, incumbent, spans, values
 from gpbo.insight.spread import spread
 from gpbo.report.model_figures import model_pictures
-from gpbo.report.pieces import Picture, dots, figure, numbers, only, picture, shown, where
+from gpbo.report.pieces import Picture, dots, figure, numbers, only, picture, short, shown, where
 from gpbo.trials import Trial
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _parallel(opt: Optimizer) -> Picture:
     drawn = figure(data)
     drawn["layout"]["xaxis"] |= {
         "tickvals": list(range(len(names))),
-        "ticktext": [shown(name) for name in names],
+        "ticktext": [short(name, 24) for name in names],
         "showgrid": True,
         "zeroline": False,
     }
@@ -106,7 +106,7 @@ def _of_asks(opt: Optimizer) -> Iterator[Picture]:
     drawn["layout"]["xaxis"] |= {"tickvals": [0, 1], "ticktext": ["low", "high"], "range": [-0.04, 1.04]}
     drawn["layout"]["yaxis"] |= {
         "tickvals": list(range(len(names))),
-        "ticktext": [shown(name) for name in names],
+        "ticktext": [short(name, 24) for name in names],
         "autorange": "reversed",
         "zeroline": False,
     }

@@ -12,7 +12,7 @@ from gpbo.insight.calibration import LARGEST, calibration
 from gpbo.insight.importance import importance
 from gpbo.insight.landscape import acquisition_slice, nearness, posterior_slice, surface
 from gpbo.insight.runs import completed, values
-from gpbo.report.pieces import Picture, dots, figure, numbers, parameter_axis, picture, shown
+from gpbo.report.pieces import Picture, dots, figure, numbers, parameter_axis, picture, short, shown
 from gpbo.space import Categorical
 
 if TYPE_CHECKING:
@@ -160,8 +160,7 @@ def _importance(opt: Optimizer, shares: dict[str, float]) -> Picture:
     ]
     drawn = figure(data, x="share")
     drawn["layout"]["xaxis"] |= {"tickformat": ".0%"}
-    ticks = [shown(name) if len(name) <= 24 else shown(f"{name[:23]}…") for name in names]
-    drawn["layout"]["yaxis"] |= {"tickvals": list(range(len(names))), "ticktext": ticks}
+    drawn["layout"]["yaxis"] |= {"tickvals": list(range(len(names))), "ticktext": [short(name, 24) for name in names]}
     note = (
         "From variance: the share of what the model sees that varies with the parameter, alone and together with "
         "others. From lengthscales: how quickly the model lets values change along it."

@@ -106,7 +106,7 @@
   let limit = page, sortedBy = 0, descending = false;
   const text = (cell) => {
     if (cell === null) return "";
-    return typeof cell === "number" && !Number.isInteger(cell) ? String(Number(cell.toPrecision(6))) : String(cell);
+    return typeof cell === "number" && !Number.isSafeInteger(cell) ? String(Number(cell.toPrecision(6))) : String(cell);
   };
   const asNumber = (cell) => (cell === null || cell === "" || typeof cell === "boolean" ? NaN : Number(cell));
   const compare = (a, b) => {

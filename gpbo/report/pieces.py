@@ -27,9 +27,9 @@ def shown(text: str) -> str:
     return escape(text if len(text) <= _LONGEST * 3 else f"{text[: _LONGEST * 3]}…", quote=False)
 
 
-def short(text: str) -> str:
+def short(text: str, longest: int = 16) -> str:
     """The same for a tick of an axis."""
-    return escape(text if len(text) <= 16 else f"{text[:15]}…", quote=False)
+    return escape(text if len(text) <= longest else f"{text[: longest - 1]}…", quote=False)
 
 
 def numbers(array: Iterable[Any]) -> list[float | None]:
