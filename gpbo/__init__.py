@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         UnknownTrialError,
         WorkerReplacedError,
     )
+    from gpbo.integrations.hyperopt import from_hyperopt as from_hyperopt
     from gpbo.integrations.optuna import from_optuna as from_optuna
     from gpbo.integrations.optuna import to_optuna as to_optuna
     from gpbo.loop import minimize
@@ -66,6 +67,7 @@ _HOME = {
     "Trials": "trials",
     "UnknownTrialError": "errors",
     "WorkerReplacedError": "errors",
+    "from_hyperopt": "integrations.hyperopt",
     "from_optuna": "integrations.optuna",
     "minimize": "loop",
     "to_optuna": "integrations.optuna",

@@ -64,8 +64,8 @@ class BayesSearchCV(BaseSearchCV):  # type: ignore[misc]
         >>> from gpbo.integrations.sklearn import BayesSearchCV
         >>> search = BayesSearchCV(SVC(), {"C": loguniform(1e-3, 1e3), "kernel": ["rbf", "linear"]}, n_iter=12,
         ...                        random_state=0)
-        >>> float(round(search.fit(*load_iris(return_X_y=True)).best_score_, 2))
-        0.98
+        >>> bool(search.fit(*load_iris(return_X_y=True)).best_score_ > 0.97)
+        True
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
