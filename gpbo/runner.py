@@ -14,6 +14,7 @@ from gpbo.evaluation import Evaluation, evaluate
 from gpbo.locks import interrupts_deferred
 from gpbo.optimizer import Optimizer
 from gpbo.progress import Progress
+from gpbo.supply import Supply
 from gpbo.trials import Batch, Trial
 
 Callback: TypeAlias = Callable[[Optimizer, Sequence[Trial]], object]
@@ -65,6 +66,8 @@ class Run:
         self._ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         self._silent: set[int] = set()  # those whose future does not call back and has to be looked at
         self._begun: dict[int, float] = {}  # when each was first seen to run
+        self._looked = 0.0
+        self._last_suggest = 0.0  # seconds
         self._lost: Counter[int] = Counter()  # how often each was lost with its worker
         self._delivered = False
         self._executor_errors = 0
@@ -104,28 +107,36 @@ class Run:
                 self._settle(trial.id, evaluate(self._plan.f, self._point(trial), self._plan.catch, self._plan.limit))
 
     def _evaluate_elsewhere(self, executor: Executor) -> None:
-        self._refill(executor)
-        while self._running:
-            try:
-                self._collect(executor, *self._ended.get(timeout=_POLL_SECONDS))
-                while not self._ended.empty():  # what ended together is replaced together
-                    self._collect(executor, *self._ended.get_nowait())
-            except queue.Empty:
-                self._look(executor)
-            if self._over():
-                self._cancel_waiting()
-            else:
-                self._refill(executor)
+        self._supply = Supply(self._plan.batch, partial(self._submit, executor))
+        try:
+            self._refill()
+            while self._running:
+                try:
+                    self._collect(*self._ended.get(timeout=_POLL_SECONDS))
+                    while not self._ended.empty():  # what ended together is replaced together
+                        self._collect(*self._ended.get_nowait())
+                except queue.Empty:
+                    pass
+                self._look()
+                if self._over():
+                    self._supply.close()
+                    self._cancel_waiting()
+                else:
+                    self._refill()
+            if self._started < self._plan.n and not self._over():
+                self._stop("no worker is left: evaluations that took too long keep them all", success=False)
+        finally:
+            self._supply.close()
 
-    def _refill(self, executor: Executor) -> None:
-        """Have ``batch`` evaluations running again."""
-        wanted = min(self._plan.batch - len(self._running), self._plan.n - self._started)
-        if wanted <= 0 or self._over():
-            return
-        for trial in self._suggest(wanted):
-            if not self._submit(executor, trial):
-                return
-            self._started += 1
+    def _refill(self) -> None:
+        """Have ``batch`` evaluations running again, and points prepared if suggesting takes long."""
+        self._supply.feed()
+        evaluation = self.seconds_objective / self.done if self.done else 0.0
+        wanted = min(self._supply.wanted(evaluation, self._last_suggest), self._plan.n - self._started)
+        if wanted > 0 and not self._over():
+            trials = self._suggest(wanted)
+            self._started += len(trials)
+            self._supply.put(trials)
 
     def _submit(self, executor: Executor, trial: Trial) -> bool:
         """Hand one evaluation to the executor; False, and a stop, if it takes none."""
@@ -143,17 +154,20 @@ class Run:
 
     def _note(self, trial_id: int, future: Any) -> None:
         self._ended.put((trial_id, future))
+        self._supply.freed()
 
-    def _look(self, executor: Executor) -> None:
+    def _look(self) -> None:
         """See after the evaluations that do not call back, and after those that no signal could end in time."""
+        now = time.monotonic()
+        if now < self._looked + _POLL_SECONDS:
+            return
+        self._looked = now
         for trial_id in sorted(self._silent):
-            future = self._running.get(trial_id)
-            if future is None or future.done():
+            if self._running[trial_id].done():
                 self._silent.discard(trial_id)
-                self._ended.put((trial_id, future))
+                self._note(trial_id, self._running[trial_id])
         if self._plan.limit is None:
             return
-        now = time.monotonic()
         for trial_id, future in list(self._running.items()):
             if hasattr(future, "running") and future.running():
                 over = now - self._begun.setdefault(trial_id, now) - self._plan.limit
@@ -162,9 +176,9 @@ class Run:
                     reason = f"no result after {self._plan.limit:g} s; its worker does not come back"
                     self._settle(trial_id, Evaluation(None, reason=reason))
 
-    def _collect(self, executor: Executor, trial_id: int, future: Any) -> None:
+    def _collect(self, trial_id: int, future: Any) -> None:
         """Record how an evaluation elsewhere ended, or have it done again if it was lost with its worker."""
-        if self._running.get(trial_id) is not future or future is None:
+        if trial_id not in self._running or self._running[trial_id] is not future:
             return
         del self._running[trial_id]
         try:
@@ -180,8 +194,8 @@ class Run:
             if isinstance(error, BrokenExecutor) or never_worked:
                 self._stop(f"the executor failed: {trouble}", success=False)
             self._lost[trial_id] += 1
-            again = self._lost[trial_id] <= self._plan.retries and not self._over()
-            if again and self._submit(executor, self._optimizer.trial(trial_id)):
+            if self._lost[trial_id] <= self._plan.retries and not self._over():
+                self._supply.put([self._optimizer.trial(trial_id)], first=True)
                 return
             self._settle(trial_id, Evaluation(None, reason=f"the executor failed: {trouble}"))
             return
@@ -201,7 +215,8 @@ class Run:
                 else:
                     self._stop("the space is exhausted: every point was tried")
             self._open.update(trial.id for trial in trials)
-            self.seconds_suggest += time.monotonic() - start
+            self._last_suggest = time.monotonic() - start
+            self.seconds_suggest += self._last_suggest
         return trials
 
     def _settle(self, trial_id: int, evaluation: Evaluation) -> None:
@@ -253,7 +268,7 @@ class Run:
                 self._running.pop(trial_id, None)
 
     def _release(self) -> None:
-        for future in self._running.values():
+        for future in list(self._running.values()):
             future.cancel()
         with interrupts_deferred():
             self._optimizer.forget([trial_id for trial_id in self._optimizer.pending.ids if trial_id in self._open])

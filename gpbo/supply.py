@@ -1,0 +1,86 @@
+"""Points prepared while evaluations run, and handed to a worker the moment it is free.
+
+Nothing is prepared as long as a suggestion takes little time beside an evaluation: it is then made in view of the
+outcome that freed the worker.
+"""
+
+import math
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from gpbo.trials import Trial
+
+_WORTHWHILE = 0.1  # seconds an evaluation must take
+_NEGLIGIBLE = 0.03  # share of an evaluation's time for which a worker may wait for a suggestion
+
+
+class Supply:
+    """A stock of points, and the workers that are free.
+
+    Args:
+        workers: Most evaluations at a time.
+        submit: Hands one point to a worker; False if none takes it.
+
+    A thread hands out the stock while the caller is busy; everything else happens in the caller's threads.
+    """
+
+    def __init__(self, workers: int, submit: Callable[[Trial], bool]) -> None:
+        self._workers, self._free, self._submit = workers, workers, submit
+        self._stock: deque[Trial] = deque()
+        self._gate = threading.Lock()
+        self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def wanted(self, evaluation: float, suggestion: float) -> int:
+        """How many points to suggest now.
+
+        Args:
+            evaluation: Seconds that one evaluation takes; 0 if unknown.
+            suggestion: Seconds that suggesting takes.
+        """
+        ahead = 0
+        if evaluation >= _WORTHWHILE and suggestion > _NEGLIGIBLE * evaluation:
+            ahead = min(self._workers, math.ceil(self._workers * suggestion / evaluation))
+        with self._gate:
+            missing = self._free - len(self._stock)
+            return missing + ahead if missing > -ahead / 2 else 0
+
+    def put(self, trials: Iterable[Trial], first: bool = False) -> None:
+        """Add to the stock, and hand out what can be evaluated now; the first of it those that were lost."""
+        with self._gate:
+            for trial in trials:
+                (self._stock.appendleft if first else self._stock.append)(trial)
+        self.feed()
+        if self._stock and self._thread is None:
+            self._thread = threading.Thread(target=self._feed_when_called, name="gpbo-supply", daemon=True)
+            self._thread.start()
+
+    def freed(self) -> None:
+        """Count a worker as free. Called from threads of the executor."""
+        with self._gate:
+            self._free += 1
+        self._calls.put(True)
+
+    def feed(self) -> None:
+        """Hand out points as long as there are points and free workers."""
+        while True:
+            with self._gate:
+                if self._closed or not self._free or not self._stock:
+                    return
+                self._free -= 1
+                trial = self._stock.popleft()
+            if not self._submit(trial):
+                return
+
+    def close(self) -> None:
+        """Hand out nothing more."""
+        with self._gate:
+            self._closed = True
+        self._calls.put(False)
+
+    def _feed_when_called(self) -> None:
+        while self._calls.get():
+            self.feed()
