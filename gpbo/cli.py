@@ -1,4 +1,4 @@
-"""The ask/tell loop for shells: ``gpbo create|ask|tell|fail|forget|status|best|export`` on a stored study."""
+"""A stored study from a shell: ``gpbo create|ask|tell|fail|forget``, and ``gpbo status|best|export|report|plot``."""
 
 import contextlib
 import csv
@@ -6,7 +6,7 @@ import io
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ except ModuleNotFoundError:
 from gpbo.errors import ArgumentError, FailedTrialWarning, GpboError, NotReadyError
 from gpbo.optimizer import Optimizer
 from gpbo.parameters import Categorical, Float, Int, Parameter
+from gpbo.plot.files import PICTURES, save
 from gpbo.space import Space
 from gpbo.trials import Trial
 
@@ -182,6 +183,38 @@ def export(storage: str, study: str, form: str, output: str | None) -> None:
         click.echo(text, nl=False)
     else:
         Path(output).write_text(text, encoding="utf-8")
+
+
+@main.command()
+@_on_study
+@click.option("-o", "--output", default="report.html", show_default=True, help="File to write.")
+@click.option("--title", help="Heading of the page; the name of the study if it is left out.")
+def report(storage: str, study: str, output: str, title: str | None) -> None:
+    """Write a self-contained HTML page about a study."""
+    with _extra("report"):
+        path = Optimizer.open(storage, study).report(output, title or f"Study {study}")
+    click.echo(path)
+
+
+@main.command()
+@_on_study
+@click.argument("picture", type=click.Choice(list(PICTURES)), default="convergence")
+@click.option("-p", "--parameter", "names", multiple=True, help="Of posterior and acquisition; twice for surface.")
+@click.option("-o", "--output", help="File to write, whose ending sets the format; PICTURE.png if it is left out.")
+def plot(storage: str, study: str, picture: str, names: tuple[str, ...], output: str | None) -> None:
+    """Draw one of the pictures of a study."""
+    with _extra("plot"):
+        path = save(Optimizer.open(storage, study), picture, names, output)
+    click.echo(path)
+
+
+@contextlib.contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """A missing optional package is said in one line."""
+    try:
+        yield
+    except ImportError as error:
+        raise ArgumentError(f"{error} This command needs pip install 'gpbo[{name}]'.") from None
 
 
 def _row(trial: Trial) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from gpbo.errors import ArgumentError
 from gpbo.insight.landscape import predicted
-from gpbo.numerics.sobol import sobol
 
 if TYPE_CHECKING:
     from gpbo.optimizer import Optimizer
@@ -44,6 +43,8 @@ def importance(opt: Optimizer, method: Method = "variance") -> dict[str, float]:
 
 
 def _total_effects(opt: Optimizer) -> NDArray[np.float64]:
+    from gpbo.numerics.sobol import sobol
+
     space = opt.space
     d = space.n_params
     m = max(32, min(_POINTS, 2 ** int(np.log2(_PREDICTIONS / (d + 1)))))

@@ -9,7 +9,6 @@ import numpy as np
 
 from gpbo.insight.landscape import predicted
 from gpbo.insight.runs import completed, improvements, values
-from gpbo.numerics.sobol import sobol
 
 if TYPE_CHECKING:
     from gpbo.optimizer import Optimizer
@@ -43,6 +42,8 @@ def prospects(opt: Optimizer) -> Prospects:
         NotReadyError: If no trial is complete.
     """
     from scipy.special import ndtr
+
+    from gpbo.numerics.sobol import sobol
 
     outcomes = values(completed(opt))
     sign = 1.0 if opt.direction == "maximize" else -1.0
