@@ -1,5 +1,6 @@
 """One line that tells how a run of ``minimize`` is going."""
 
+from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from gpbo.errors import NotReadyError
@@ -24,7 +25,10 @@ class Progress:
             self._bar = tqdm(total=total, unit="eval", disable=False if show == "always" else None)
 
     def update(self, optimizer: Optimizer, done: int, running: int, objective: float, suggest: float) -> None:
-        """Show evaluations done, best value, evaluations running, and seconds in the objective and in suggestions."""
+        """Show evaluations done, best value, evaluations running, seconds in objective and suggestions, and the end.
+
+        The end is estimated from the time that the evaluations so far took.
+        """
         if self._bar is None or self._bar.disable:
             return
         try:
@@ -32,6 +36,10 @@ class Progress:
         except NotReadyError:
             best = "none"
         fields = f"best {best}, running {running}, objective {objective:.1f} s, suggestions {suggest:.1f} s"
+        if 0 < done < self._bar.total:
+            left = self._bar.format_dict["elapsed"] / done * (self._bar.total - done)
+            end = datetime.now() + timedelta(seconds=left)
+            fields += f", ends about {end:%H:%M}" if left < 64800 else f", ends about {end:%a %d %b %H:%M}"
         self._bar.set_postfix_str(fields, refresh=False)
         self._bar.update(done - self._bar.n)
 
