@@ -18,7 +18,7 @@ class Progress:
     """
 
     def __init__(self, total: int, show: Show) -> None:
-        self._bar = None
+        self._bar, self._total = None, total
         if show:
             from tqdm import tqdm
 
@@ -36,8 +36,8 @@ class Progress:
         except NotReadyError:
             best = "none"
         fields = f"best {best}, running {running}, objective {objective:.1f} s, suggestions {suggest:.1f} s"
-        if 0 < done < self._bar.total:
-            left = self._bar.format_dict["elapsed"] / done * (self._bar.total - done)
+        if 0 < done < self._total:
+            left = self._bar.format_dict["elapsed"] / done * (self._total - done)
             end = datetime.now() + timedelta(seconds=left)
             fields += f", ends about {end:%H:%M}" if left < 64800 else f", ends about {end:%a %d %b %H:%M}"
         self._bar.set_postfix_str(fields, refresh=False)
