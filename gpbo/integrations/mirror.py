@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from gpbo.ledger import Event, Ledger, Outcomes
 from gpbo.space import Codes, Space
@@ -43,6 +44,7 @@ class Mirror:
         self.space = space
         self._ledger = Ledger(space, 1.0 if maximize else -1.0)
         self._strategy = Strategy(space, settings, seed)
+        self._events: list[Event] = []
         self._open: dict[Hashable, int] = {}  # ids of pending trials by key
         self._settled: set[Hashable] = set()
         self._tried: set[Codes] = set()
@@ -55,7 +57,7 @@ class Mirror:
         """Whether the outcome of the trial is recorded."""
         return key in self._settled
 
-    def follow(self, running: Mapping[Hashable, Codes], ended: Iterable[Outcome]) -> None:
+    def follow(self, running: Mapping[Any, Codes], ended: Iterable[Outcome]) -> None:
         """Record what ended, and that of all others exactly ``running`` is pending."""
         events: list[Event] = []
         for outcome in ended:
@@ -72,7 +74,7 @@ class Mirror:
         for key, pending in list(self._open.items()):
             if running.get(key) != self._ledger.codes[pending]:
                 events.append({"kind": "forget", "ids": [self._open.pop(key)]})
-        self._ledger.replay(events)
+        self._record(events)
         for key, codes in running.items():
             if key not in self._open and key not in self._settled:
                 self._hold(key, codes)
@@ -106,4 +108,30 @@ class Mirror:
 
     def _hold(self, key: Hashable, codes: Codes) -> None:
         self._open[key] = len(self._ledger.codes)
-        self._ledger.apply({"kind": "ask", "codes": [codes]})
+        self._record([{"kind": "ask", "codes": [codes]}])
+
+    def _record(self, events: list[Event]) -> None:
+        self._ledger.replay(events)
+        self._events += events
+
+    def exhausted(self) -> bool:
+        """Whether every point of a finite space is told, pending or failed."""
+        total = self.space.cardinality
+        return total is not None and len(self._ledger.data().taken) >= total
+
+    def dump(self) -> dict[str, Any]:
+        """Everything, as plain data that JSON holds without loss where the keys are strings."""
+        return {
+            "events": list(self._events),
+            "open": dict(self._open),
+            "settled": list(self._settled),
+            "carry": self._strategy.carry_state(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on, as a new mirror, from what :meth:`dump` gave."""
+        self._record([*state["events"]])
+        self._open, self._settled = dict(state["open"]), set(state["settled"])
+        ledger = self._ledger
+        self._tried = {ledger.codes[i] for i in (*ledger.complete, *ledger.failed)}
+        self._strategy.restore_state(state["carry"])
