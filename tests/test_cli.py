@@ -6,8 +6,11 @@ import csv
 import io
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -168,3 +171,15 @@ def test_several_shells_at_once(run, study, tmp_path):
     opt = gpbo.Optimizer.open(tmp_path / "s.db")
     assert sorted(trial.value for trial in opt.history) == [0.5, 1.5]
     assert not opt.pending
+
+
+def test_the_commands_of_the_guide_work(run, tmp_path):
+    text = (Path(__file__).parent.parent / "docs" / "storage.md").read_text()
+    block = text.split("```sh\n")[1].split("```")[0].replace("\\\n", "")
+    lines = [re.sub(r"^point=\$\((.*)\)", r"\1", line.partition("  #")[0].strip()) for line in block.splitlines()]
+    assert len(lines) == 5
+    for line in lines:
+        words = shlex.split(line)
+        assert words[0] == "gpbo"
+        run(*words[1:])
+    assert (tmp_path / "all.csv").read_text().startswith("id,lr,value,noise,state,reason\n0,")

@@ -18,7 +18,7 @@ from gpbo.errors import CorruptStudyError, StorageError, StudyNotFoundError
 from gpbo.storage.failures import RESTORE
 from gpbo.storage.location import Location
 
-_PATIENCE = 60.0  # seconds to wait for other writers, each of which takes milliseconds
+_PATIENCE = 60.0  # seconds, as in `begin`, to wait for other writers, each of which takes milliseconds
 _SHORT = 0.001  # seconds between looks at the lock, ten times that after a while
 _MAGIC = b"SQLite format 3\0"
 
@@ -114,7 +114,7 @@ def begin(connection: Any, write: bool) -> None:
                     raise
                 time.sleep(random.uniform(0.2, 1.0) * (_SHORT if attempt < 100 else 10 * _SHORT))
     finally:
-        connection.execute(f"PRAGMA busy_timeout = {int(1000 * _PATIENCE)}")
+        connection.execute("PRAGMA busy_timeout = 60000")
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -107,6 +107,7 @@ class Worker:
         if self.lease is None:
             return
         self._stopped = threading.Event()
+        weakref.finalize(self, self._stopped.set)
         arguments = (weakref.ref(self), self._stopped, self.lease / 3)
         threading.Thread(target=_keep_beating, args=arguments, name="gpbo-lease", daemon=True).start()
 

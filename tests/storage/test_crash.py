@@ -42,6 +42,7 @@ def check(path, acknowledged):
     opt.close()
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_killed_at_random_instants(path):
     """Each round goes on with the same file, killed during start, asks, tells and commits alike."""
@@ -82,6 +83,7 @@ for turn in range(int(sys.argv[2])):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_killed_again_and_again(path):
     """Forty kills at instants that sweep over connecting, creating the file, asking, telling and committing."""
@@ -119,6 +121,7 @@ print("COUNTS", told + 1, len(opt.history))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_a_disk_that_fills_up(path):
     """No byte more may be written at some point: an error, a record as before, and all is well when there is space."""

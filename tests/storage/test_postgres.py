@@ -175,6 +175,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_client_loses_nothing_and_blocks_nobody(url):
     opened(url)
     for _ in range(2):

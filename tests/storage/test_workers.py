@@ -122,13 +122,14 @@ def test_the_heartbeat_keeps_a_lease_and_its_end_loses_it(path):
 
 
 def test_the_heartbeat_ends_with_its_optimizer(path):
-    opt = opened(path, lease=0.3)
-    names = [thread.name for thread in threading.enumerate()]
-    assert "gpbo-lease" in names
+    before = set(threading.enumerate())
+    opt = opened(path, lease=1000)
+    (beating,) = set(threading.enumerate()) - before
+    assert beating.name == "gpbo-lease"
     del opt
     gc.collect()
-    time.sleep(0.5)
-    assert "gpbo-lease" not in [thread.name for thread in threading.enumerate()]
+    beating.join(5)
+    assert not beating.is_alive()
 
 
 def test_no_lease_means_for_ever(path):
