@@ -64,7 +64,9 @@ def test_the_scale_of_the_outcome_does_not_matter(kind, factor, outcomes):
     np.testing.assert_allclose(other.forward(outcomes * factor), one.forward(outcomes), rtol=0 if exact else 1e-9)
     plain, scaled = OutcomeMap.of(outcomes), OutcomeMap.of(outcomes * factor)
     advantage = one.log_derivative(outcomes) - plain.log_derivative(outcomes)  # what the evidence compares
-    assert other.log_derivative(outcomes * factor) - scaled.log_derivative(outcomes * factor) == pytest.approx(advantage)
+    assert other.log_derivative(outcomes * factor) - scaled.log_derivative(outcomes * factor) == pytest.approx(
+        advantage
+    )
 
 
 @pytest.mark.parametrize("y", [[3.0, 3.0, 3.0], [0.0, 0.0], [7.0], [-1e308, -1e308]])

@@ -13,6 +13,10 @@ from gpbo.numerics.runtime import jit
 
 Array = NDArray[np.float64]
 
+# In nats of the log posterior; a thousandth is what a fit may lack.
+_ENOUGH = 1e-5  # gain that the quadratic model still promises, below which the fit is done
+_SMALL = 1e-6  # gain of a step, two of which in a row end the fit
+
 
 @jit()
 def maximise_posterior(
@@ -64,11 +68,14 @@ def maximise_posterior(
             largest = -largest
         if largest < 1e-6:
             break
-        total, longest = 0.0, 0.0
+        total, longest, promise = 0.0, 0.0, 0.0
         for i in range(p):
+            promise -= 0.5 * g[i] * step[i]
             total += abs(step[i])
             if i > 0:  # the objective is quadratic in the mean, which needs no limit
                 longest = max(longest, abs(step[i]))
+        if not fresh and n * promise < _ENOUGH:
+            break
         t = min(1.0, 1.0 / total) if fresh else 1.0
         t = min(t, 2.0 / max(longest, 1e-300))  # a factor e^2 in any other hyperparameter is enough for one step
         accepted = False
@@ -96,7 +103,7 @@ def maximise_posterior(
             x[i] = x_try[i]
             g[i] = g_try[i]
         fresh = update_curvature(H, s, change, blocked, fresh)
-        small = small + 1 if f - f_try < 1e-7 * max(abs(f), 1.0) / math.sqrt(n) else 0
+        small = small + 1 if n * (f - f_try) < _SMALL else 0
         f = f_try
         if small >= 2:
             break
