@@ -77,7 +77,7 @@ class Database:
 
     def close(self) -> None:
         """Close all connections; a later use opens new ones."""
-        self._close()
+        _dispose(self._engine, self._pid)
 
     @contextmanager
     def _connection(self, write: bool) -> Iterator[Connection]:

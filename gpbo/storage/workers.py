@@ -87,10 +87,11 @@ class Worker:
             )
 
     def leave(self) -> None:
-        """End the heartbeat and the lease."""
+        """End the heartbeat and the lease; a later transaction begins both anew."""
         if self._stopped is not None:
             self._stopped.set()
-        if self.name is None or self.lease is None or self._pid != os.getpid():
+        inherited, self._pid = self._pid != os.getpid(), 0
+        if self.name is None or self.lease is None or inherited:
             return
         try:
             with self._database.writing() as connection:

@@ -132,6 +132,17 @@ def test_the_heartbeat_ends_with_its_optimizer(path):
     assert not beating.is_alive()
 
 
+def test_a_closed_optimizer_begins_anew_when_it_is_used(path):
+    opt = opened(path, worker="w", lease=0.6)
+    batch = opt.ask(2)
+    opt.close()
+    opt.tell(batch[0], 1.0)
+    time.sleep(1.0)
+    assert opened(path).ask().ids == [2]  # the lease holds again
+    opt.close()
+    assert opened(path).ask().ids == [1]
+
+
 def test_no_lease_means_for_ever(path):
     opened(path, worker="slow").ask()
     assert opened(path).ask().ids == [1]
