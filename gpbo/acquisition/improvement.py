@@ -23,6 +23,7 @@ from gpbo.numerics import host_threads
 from gpbo.numerics.sobol import sobol
 
 _NO_GRADIENT = np.empty((1, 1))
+DISAPPOINTMENT = 3.0
 _SCREEN_SAMPLES = 16  # fantasies used to rank raw candidates; the search itself uses all
 
 
@@ -50,10 +51,12 @@ class Improvement(Protocol):
     def values_and_gradients(self, U: Array) -> tuple[Array, Array]:
         """Values (R,) and gradients (R, D)."""
 
-    def believe(self, U: Array) -> None:
-        """Conditions on points with the posterior mean as their outcome; only before the first ``fantasise``.
+    def believe(self, U: Array, *, failed: bool = False) -> None:
+        """Conditions on points with one outcome each, the posterior mean; only before the first ``fantasise``.
 
-        A believed outcome that is better than the incumbent replaces it.
+        A believed outcome that is better than the incumbent replaces it, or the same point would be proposed again a
+        hair away. Points whose evaluation failed are believed to be no better than the incumbent, as far as that is
+        within ``DISAPPOINTMENT`` standard deviations of what the model says.
         """
 
     def fantasise(self, U: Array) -> None:
@@ -115,16 +118,18 @@ class HostImprovement:
         with host_threads(1):
             return evaluate(U, gradient, *self.arguments, V, W), gradient
 
-    def believe(self, U: Array) -> None:
-        """Conditions on points with the posterior mean as their outcome; only before the first ``fantasise``."""
+    def believe(self, U: Array, *, failed: bool = False) -> None:
+        """Conditions on points with one outcome each; see ``Improvement.believe``."""
         p = self.posterior
         assert p.m == self.first
-        p.condition(U)
-        rows = slice(self.first, p.m)
+        for u in U:
+            p.condition(u[None])
+            row = p.L[p.m - 1, : p.m]
+            mean = p.constant + row[:-1] @ p.beta[: p.m - 1]
+            if failed:
+                p.beta[p.m - 1] = max(min((self.best[0] - mean) / row[-1], 0.0), -DISAPPOINTMENT)
+            self.best = np.maximum(self.best, mean + row[-1] * p.beta[p.m - 1])
         self.first = p.m
-        if len(U):  # or a point believed to be better than all observed would be proposed again, a hair away
-            means = p.constant + np.tril(p.L[rows, : p.m], p.m - len(U)) @ p.beta[: p.m]
-            self.best = np.maximum(self.best, means.max())
 
     def fantasise(self, U: Array) -> None:
         """Conditions on points one after the other, with one fantasy of each per sample."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gpbo.acquisition.improvement import DISAPPOINTMENT
 from gpbo.acquisition.log_improvement import log_improvement
 from gpbo.models.spec import Array
 from gpbo.models.torch_posterior import TorchPosterior
@@ -65,15 +66,17 @@ class TorchImprovement:
         value, gradient = self.evaluate(self.posterior.tensor(U))
         return value.cpu().numpy(), gradient.cpu().numpy()
 
-    def believe(self, U: Array) -> None:
-        """Conditions on points with the posterior mean as their outcome; only before the first ``fantasise``."""
+    def believe(self, U: Array, *, failed: bool = False) -> None:
+        """Conditions on points with one outcome each; see ``Improvement.believe``."""
         p = self.posterior
         assert p.m == self.first
-        p.condition(U)
-        rows = slice(self.first, p.m)
+        for u in U:
+            p.condition(u[None])
+            mean, sd = p.constant + p.L[-1] @ p.beta, p.L[-1, -1]
+            if failed:
+                p.beta[-1] = ((self.best[0] - mean) / sd).clamp(-DISAPPOINTMENT, 0.0)
+            self.best = torch.maximum(self.best, mean + sd * p.beta[-1])
         self.first = p.m
-        if len(U):  # or a point believed to be better than all observed would be proposed again, a hair away
-            self.best = torch.maximum(self.best, p.constant + (p.L[rows] @ p.beta).max())
 
     def fantasise(self, U: Array) -> None:
         """Conditions on points one after the other, with one fantasy of each per sample."""

@@ -25,7 +25,7 @@ from gpbo.numerics.rows import KINDS
 logger = logging.getLogger(__name__)
 
 _CPU = torch.device("cpu")
-_COLD, _WARM = 200, 30  # most line searches; a warm start that is not done by then goes on at the next refit
+_COLD, _WARM = 200, 60  # most line searches; a warm start that is not done by then goes on at the next refit
 
 
 @dataclass(frozen=True)

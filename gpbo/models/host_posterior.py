@@ -98,6 +98,7 @@ class HostPosterior:
     def release(self) -> None:
         """Forgets all conditioned points."""
         self.m = self.n
+        self.beta[self.n :] = 0.0
 
     def _append(self, u: Array, noise: float) -> None:
         if self.m == self.L.shape[0]:

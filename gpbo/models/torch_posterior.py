@@ -49,7 +49,8 @@ class TorchPosterior:
         else:
             raise NotPositiveDefinite
         self.set_outcomes(problem.y)
-        self._refresh()
+        self._inverse_of = 0
+        self._inverse: Tensor | None = None
 
     def tensor(self, values: Array) -> Tensor:
         """A float64 tensor on the posterior's device; a copy, because the data are read-only."""
@@ -66,24 +67,29 @@ class TorchPosterior:
         beta = torch.linalg.solve_triangular(self.L[: self.n, : self.n], residual, upper=False)[:, 0]
         self.beta = torch.nn.functional.pad(beta, (0, self.m - self.n))
 
-    def _refresh(self) -> None:
-        diagonal = self.L.diagonal()
-        self.L_inverse: Tensor | None = None
-        if (diagonal.max() / diagonal.min()).item() < _WELL_CONDITIONED:
-            eye = torch.eye(self.m, dtype=self.L.dtype, device=self.device)
-            self.L_inverse = torch.linalg.solve_triangular(self.L, eye, upper=False)
+    def _explicit_inverse(self) -> Tensor | None:
+        """L^-1, computed when it is first needed after a change; None where L is too badly conditioned for it."""
+        if self._inverse_of != self.m:
+            self._inverse_of, self._inverse = self.m, None
+            diagonal = self.L.diagonal()
+            if (diagonal.max() / diagonal.min()).item() < _WELL_CONDITIONED:
+                eye = torch.eye(self.m, dtype=self.L.dtype, device=self.device)
+                self._inverse = torch.linalg.solve_triangular(self.L, eye, upper=False)
+        return self._inverse
 
     def solve(self, rows: Tensor) -> Tensor:
         """L^-1 applied to every row, (R, m)."""
-        if self.L_inverse is not None:
-            return rows @ self.L_inverse.mT
+        inverse = self._explicit_inverse()
+        if inverse is not None:
+            return rows @ inverse.mT
         solved: Tensor = torch.linalg.solve_triangular(self.L, rows.mT, upper=False).mT
         return solved
 
     def solve_transposed(self, rows: Tensor) -> Tensor:
         """L^-T applied to every row, (R, m)."""
-        if self.L_inverse is not None:
-            return rows @ self.L_inverse
+        inverse = self._explicit_inverse()
+        if inverse is not None:
+            return rows @ inverse
         solved: Tensor = torch.linalg.solve_triangular(self.L.mT, rows.mT, upper=True).mT
         return solved
 
@@ -95,20 +101,18 @@ class TorchPosterior:
         self.noise = np.concatenate([self.noise, noise])
         self.n = self.m
         self.set_outcomes(y)
-        self._refresh()
+        self._inverse_of = 0
 
     def condition(self, U: Array) -> None:
         """Conditions on the latent function at points, shape (k, d)."""
         for u in U:
             self._append(u, 0.0)
-        if len(U):
-            self._refresh()
 
     def release(self) -> None:
         """Forgets all conditioned points."""
         self.m = self.n
         self.Z, self.L, self.beta = self.Z[: self.n], self.L[: self.n, : self.n], self.beta[: self.n]
-        self._refresh()
+        self._inverse_of = 0
 
     def smoothed(self, y: Array) -> Array:
         """Posterior means at the observations, shape (n,); see ``HostPosterior.smoothed``."""

@@ -149,7 +149,6 @@ class Strategy:
         baseline = data.X[order[:_INCUMBENTS]] if best is None else data.X[:0]
         pending = np.vstack([data.pending, also])
         recent = pending[-_MOST_FANTASISED:]
-        believed = np.vstack([data.failed, pending[: len(pending) - len(recent)]])
         fantasies = len(baseline) + len(recent) + min(q - 1, REFINED)
         normals = np.zeros((0, 1))
         if fantasies:
@@ -160,7 +159,8 @@ class Strategy:
             acquisition = HostImprovement(posterior, best, normals)
         else:
             acquisition = TorchImprovement(posterior, best, normals)
-        acquisition.believe(believed)
+        acquisition.believe(pending[: len(pending) - len(recent)])
+        acquisition.believe(data.failed, failed=True)
         acquisition.fantasise(baseline)
         acquisition.fantasise(recent)
         name = "LogEI" if best is not None else "noisy LogEI"

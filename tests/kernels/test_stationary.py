@@ -104,3 +104,14 @@ def test_named_functions_are_the_same_covariance(kind: str) -> None:
 def test_unknown_kind_is_named() -> None:
     with pytest.raises(ValueError, match="unknown kernel kind 'cubic'"):
         covariance("cubic", torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradient_of_close_points_is_exact(kind: str) -> None:
+    X = _points(6, 2, 0) + 3.0
+    X = torch.cat([X, X + 1e-9 * _points(6, 2, 1)])
+    lengthscale = torch.full((1, 2), 0.5, dtype=torch.float64, requires_grad=True)
+    (got,) = torch.autograd.grad(covariance(kind, X, X, lengthscale).sum(), lengthscale)
+    apart = (X[:, None] - X[None]) / 0.5
+    _, slope = profile(kind, apart.square().sum(-1).sqrt())
+    torch.testing.assert_close(got, (slope[..., None] * apart**2 / 0.5).sum((0, 1))[None], rtol=1e-7, atol=1e-12)

@@ -62,6 +62,18 @@ def _distance(Z1: Tensor, Z2: Tensor) -> Tensor:
     return torch.cdist(Z1, Z2, compute_mode="donot_use_mm_for_euclid_dist")
 
 
+def _weighted_differences(kind: str, W: Tensor, Z1: Tensor, Z2: Tensor) -> tuple[Tensor, Tensor]:
+    """sum_j W_ij (Z2_j - Z1_i) and sum_i W_ij (Z1_i - Z2_j), shapes of Z1 and Z2.
+
+    As products, except for matern12: its weights grow like 1/r, and close points would cancel to nothing.
+    """
+    if kind != "matern12":
+        rows, columns = W.sum(-1, keepdim=True), W.sum(-2).unsqueeze(-1)
+        return W @ Z2 - rows * Z1, W.mT @ Z1 - columns * Z2
+    parts = [W * (Z2[..., None, :, k] - Z1[..., :, None, k]) for k in range(Z1.shape[-1])]
+    return torch.stack([part.sum(-1) for part in parts], -1), -torch.stack([part.sum(-2) for part in parts], -1)
+
+
 class _Covariance(torch.autograd.Function):
     """k(X1, X2) with gradients in both inputs and the lengthscales; n1 x n2 memory, never n1 x n2 x d."""
 
@@ -83,13 +95,13 @@ class _Covariance(torch.autograd.Function):
         else:
             distance = _distance(Z1, Z2)
         W = upstream * profile(ctx.kind, distance)[1]
-        rows, columns = W.sum(-1, keepdim=True), W.sum(-2).unsqueeze(-1)
-        along1, along2 = W @ Z2 - rows * Z1, W.mT @ Z1 - columns * Z2  # -dk/dZ1 . W and -dk/dZ2 . W, as products
+        along1, along2 = _weighted_differences(ctx.kind, W, Z1, Z2)
         g1 = (along1 / lengthscale).sum_to_size(X1.shape) if ctx.needs_input_grad[1] else None
         g2 = (along2 / lengthscale).sum_to_size(X2.shape) if ctx.needs_input_grad[2] else None
         gl = None
-        if ctx.needs_input_grad[3]:  # dk/dl = -(Z1 dk/dZ1 + Z2 dk/dZ2) / l
-            each = -(Z1 * along1).sum(-2, keepdim=True) - (Z2 * along2).sum(-2, keepdim=True)
+        if ctx.needs_input_grad[3]:  # dk/dl = -(Z1 dk/dZ1 + Z2 dk/dZ2) / l, with the origin moved to the points
+            origin = Z1.mean(-2, keepdim=True)
+            each = -((Z1 - origin) * along1).sum(-2, keepdim=True) - ((Z2 - origin) * along2).sum(-2, keepdim=True)
             gl = (each / lengthscale).sum_to_size(lengthscale.shape)
         return None, g1, g2, gl
 
