@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,3 +203,11 @@ def test_a_stored_study_equals_one_in_memory(steps, tmp_path_factory, space, rec
             stored = gpbo.Optimizer.open(path)
         assert record(stored) == record(plain)
     assert record(gpbo.Optimizer.open(path)) == record(plain)
+
+
+def test_the_examples_of_the_guide(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    guide = Path(__file__).parents[2] / "docs" / "storage.md"
+    done = doctest.testfile(str(guide), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert done.attempted > 8
+    assert done.failed == 0
