@@ -42,7 +42,7 @@ def parallel(opt: Optimizer, *, most: int = 300, ax: Axes | None = None) -> Axes
     ax.add_collection(lines)
     if len(heights):
         ax.plot(across, heights[-1], color=BEST, linewidth=2.2, label="best")
-        ax.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), frameon=False)
+        ax.legend(loc="upper right", bbox_to_anchor=(1.0, -0.06), frameon=False)
         bar = ax.figure.colorbar(lines, ax=ax, label="rank of the value")
         bar.set_ticks([0, 1], labels=["worst", "best"])
     for x, name in enumerate(opt.space):
@@ -86,7 +86,8 @@ def batch_spread(opt: Optimizer, batch: Sequence[Trial] | None = None, *, ax: Ax
     for row, name in enumerate(names):
         ax.axhline(row - 0.5, color="0.85", linewidth=0.8)
         for place, text in _marks(opt.space[name]):
-            ax.annotate(plain(text), (place, row + 0.45), fontsize=7, color="0.35", ha="center", va="bottom")
+            side = "left" if place < 0.05 else "right" if place > 0.95 else "center"
+            ax.annotate(plain(text), (place, row + 0.45), fontsize=7, color="0.35", ha=side, va="bottom")
     distance = "" if np.isnan(found.nearest) else f"nearest neighbours {found.nearest:.2g} apart, "
     ax.set_title(f"{distance}random points {found.uniform:.2g}" if distance else "a single point", fontsize=9)
     ax.set_yticks(np.arange(len(names)), [plain(name) for name in names])
