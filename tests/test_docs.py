@@ -12,9 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 OTHERS = ("hyperopt", "optuna", "pytorch", "ray", "sklearn")  # tested in tests/integrations
-PAGES = sorted(
-    page for page in (ROOT / "docs").glob("*.md") if page.stem not in OTHERS and ">>>" in page.read_text()
-)
+PAGES = sorted(page for page in (ROOT / "docs").glob("*.md") if page.stem not in OTHERS and ">>>" in page.read_text())
 NEEDS = {"from-grid-search.md": ["sklearn"], "pictures.md": ["matplotlib", "plotly"]}
 TRACKERS = "tracking.md"  # has a test of its own
 
