@@ -22,7 +22,10 @@ DOCUMENTS = sorted(path for folder in ("", "benchmarks/", "kernels/", "docs/") f
 each = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
-def test_readme_examples_give_the_output_shown():
+def test_readme_examples_give_the_output_shown(tmp_path, monkeypatch):
+    pytest.importorskip("plotly")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
     done = doctest.testfile(str(ROOT / "README.md"), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert done.attempted > 10
     assert done.failed == 0
