@@ -1,6 +1,6 @@
 """Eight processes on one study, killed at random and started again: nothing is lost or doubled.
 
-Twenty seconds by default; ``GPBO_SOAK_SECONDS=600 pytest tests/storage/test_soak.py -s`` for a long one.
+Eight seconds by default; ``GPBO_SOAK_SECONDS=600 pytest tests/storage/test_soak.py -s`` for a long one.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ print(kills)
 @pytest.mark.slow
 @pytest.mark.integration
 def test_eight_processes_with_random_kills(path):
-    seconds = os.environ.get("GPBO_SOAK_SECONDS", "20")
+    seconds = os.environ.get("GPBO_SOAK_SECONDS", "8")
     gpbo.Optimizer(SPACE, seed=0, n_initial=10**6, storage=path).close()
     logs = [path.with_name(f"log{i}") for i in range(PROCESSES)]
     environment = {**os.environ, "GPBO_SOAK_SECONDS": seconds}
