@@ -3,14 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 WORKERS ?= 2
+OLDER := .venv/older
 
 .PHONY: demo test lint bench
 
 demo: $(READY)
 	$(BIN)/python -m benchmarks.demo
 
-test: lint
+test: lint $(OLDER)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+	PYTHONPATH=$(CURDIR)/$(OLDER) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integrations/test_optuna.py tests/integrations/test_optuna_suite.py
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -26,4 +28,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("gpbo needs Python 3.11 or newer: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(OLDER): $(READY)  # the older major version that adapters are tested with; shadows the one in .venv
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(OLDER) optuna==4.9.0
 	@touch $@

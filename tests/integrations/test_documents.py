@@ -18,10 +18,10 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.mark.parametrize("page", ["optuna", "sklearn", "ray", "hyperopt", "pytorch"])
+@pytest.mark.parametrize("page", ["optuna", "sklearn", "ray", "hyperopt", "pytorch", "baselines"])
 def test_examples_give_the_output_shown(page):
     done = doctest.testfile(str(DOCS / f"{page}.md"), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
-    assert done.attempted > 5
+    assert done.attempted > 4
     assert done.failed == 0
 
 
@@ -78,11 +78,10 @@ def test_tensorboard_gets_every_trial(tmp_path, monkeypatch):
 @pytest.mark.integration
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 @pytest.mark.parametrize("page", ["pytorch", "ray"])
-def test_the_same_through_ray(page, tmp_path, monkeypatch):
+def test_the_same_through_ray(page, tmp_path):
     ray = pytest.importorskip("ray")
-    monkeypatch.setenv("RAY_AIR_LOCAL_CACHE_DIR", str(tmp_path))
     (code,) = [each for each in blocks(page) if "tune.Tuner" in each]
-    code = code.replace("num_samples=50", "num_samples=4")
+    code = re.sub(r"num_samples=\d+", "num_samples=3", code)
     code = code.replace(
         "trainable,\n", f"trainable, run_config=tune.RunConfig(storage_path={str(tmp_path)!r}, verbose=0),\n"
     )
@@ -93,6 +92,6 @@ def test_the_same_through_ray(page, tmp_path, monkeypatch):
     try:
         exec(code, names)
         assert not names["results"].errors
-        assert len(names["results"]) == (8 if page == "pytorch" else 4)
+        assert len(names["results"]) == 3
     finally:
         ray.shutdown()

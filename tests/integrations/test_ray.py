@@ -226,18 +226,18 @@ def test_within_ray(tmp_path):
                 metric="loss",
                 mode="min",
                 search_alg=searcher,
-                num_samples=10,
+                num_samples=5,
                 scheduler=tune.schedulers.ASHAScheduler(),
             ),
             run_config=tune.RunConfig(storage_path=str(tmp_path), name="study", verbose=0),
         )
         results = tuner.fit()
-        assert len(results) == 10
+        assert len(results) == 5
         assert not results.errors
         assert results.get_best_result().config["constant"] == 3
-        assert len(searcher._mirror._ledger.complete) + len(searcher._mirror._ledger.failed) == 10
+        assert len(searcher._mirror._ledger.complete) + len(searcher._mirror._ledger.failed) == 5
         restored = GPBOSearch()
         restored.restore_from_dir(str(tmp_path / "study"))
-        assert len(restored._mirror._ledger.codes) == 10
+        assert len(restored._mirror._ledger.codes) == 5
     finally:
         ray.shutdown()
