@@ -15,6 +15,8 @@ from gpbo.insight.axes import grid, position
 from gpbo.trials import Trial
 
 if TYPE_CHECKING:
+    from botorch.acquisition import AcquisitionFunction
+
     from gpbo.optimizer import Optimizer
 
 Floats = NDArray[np.float64]
@@ -80,16 +82,24 @@ def posterior_slice(opt: Optimizer, name: str, params: Mapping[str, Any] | None 
 
 
 def acquisition_slice(
-    opt: Optimizer, name: str, params: Mapping[str, Any] | None = None, points: int = 201
+    opt: Optimizer,
+    name: str,
+    params: Mapping[str, Any] | None = None,
+    points: int = 201,
+    function: AcquisitionFunction | None = None,
 ) -> tuple[Slice, str]:
-    """The acquisition function along a parameter, and its name; it is as in BoTorch, mostly a logarithm."""
+    """The acquisition function along a parameter, and its name; it is as in BoTorch, mostly a logarithm.
+
+    Several slices share the work if they are given the same ``opt.acquisition()``.
+    """
     import torch
     from linear_operator.utils.warnings import NumericalWarning
 
     values, fixed = grid(opt.space[name], points), through(opt, params)
-    function = opt.acquisition()
+    function = opt.acquisition() if function is None else function
     U = opt.space.encode([{**fixed, name: value} for value in values])
-    device = opt.model.train_targets.device
+    model: Any = function.model
+    device = model.train_targets.device
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", NumericalWarning)  # near observations of an exact function
         blocks = [

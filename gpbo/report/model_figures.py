@@ -16,6 +16,8 @@ from gpbo.report.pieces import Picture, dots, figure, numbers, parameter_axis, p
 from gpbo.space import Categorical
 
 if TYPE_CHECKING:
+    from botorch.acquisition import AcquisitionFunction
+
     from gpbo.optimizer import Optimizer
 
 _MOST_SLICES, _MOST_PAIRED = 20, 4  # parameters with a slice; parameters of which all pairs have a surface
@@ -31,7 +33,8 @@ def model_pictures(opt: Optimizer) -> list[Picture]:
     )
     pictures = []
     if free:
-        slices = [(name, _slice(opt, name)) for name in free[:_MOST_SLICES]]
+        function = opt.acquisition()
+        slices = [(name, _slice(opt, name, function)) for name in free[:_MOST_SLICES]]
         pictures.append(picture("slice", "What the model believes", note, *slices))
     if len(free) > 1:
         pairs = itertools.combinations(free[:_MOST_PAIRED], 2)
@@ -44,10 +47,10 @@ def model_pictures(opt: Optimizer) -> list[Picture]:
     return pictures
 
 
-def _slice(opt: Optimizer, name: str) -> dict[str, Any]:
+def _slice(opt: Optimizer, name: str, function: AcquisitionFunction) -> dict[str, Any]:
     parameter = opt.space[name]
     line = posterior_slice(opt, name, points=81)
-    worth, kind = acquisition_slice(opt, name, points=81)
+    worth, kind = acquisition_slice(opt, name, points=81, function=function)
     told = completed(opt)
     x = numbers(line.x)
     low, high = numbers(line.mean - 2 * line.sd), numbers(line.mean + 2 * line.sd)
