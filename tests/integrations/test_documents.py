@@ -18,7 +18,10 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.mark.parametrize("page", ["optuna", "sklearn", "ray", "hyperopt", "pytorch", "baselines"])
+SLOW = pytest.param("pytorch", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("page", ["optuna", "sklearn", "ray", "hyperopt", SLOW, "baselines"])
 def test_examples_give_the_output_shown(page):
     done = doctest.testfile(str(DOCS / f"{page}.md"), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert done.attempted > 4

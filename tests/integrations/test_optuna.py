@@ -92,6 +92,8 @@ def test_running_trials_are_pending():
     assert (len(data.y), len(data.failed), len(data.pending)) == (11, 1, 5)
 
 
+@pytest.mark.slow
+@pytest.mark.integration
 def test_trials_of_another_process_are_pending_before_they_have_parameters(tmp_path):
     storage = f"sqlite:///{tmp_path / 'study.db'}"
     study = study_of(6, storage=storage)
@@ -107,6 +109,26 @@ def _relative_params(storage, name):
     """Of a trial whose objective has asked for nothing so far."""
     study = optuna.load_study(study_name=name, storage=storage, sampler=GPBOSampler(seed=0))
     return study.ask().relative_params
+
+
+def test_suggestions_longer_than_an_attribute_are_read_back(tmp_path):
+    space = {f"a parameter with a long name {i}": FloatDistribution(0.0, 1.0) for i in range(60)}
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    study = optuna.create_study(sampler=GPBOSampler(seed=0), storage=storage)
+    study.tell(study.ask(space), 1.0)
+    theirs = study.ask().relative_params
+    other = optuna.load_study(study_name=study.study_name, storage=storage, sampler=GPBOSampler(seed=0))
+    assert len([name for name in other.trials[1].system_attrs if name.startswith("gpbo")]) > 1
+    other.ask(space)
+    follower = other.sampler._followers[0]
+    (pending,) = [follower._mirror._ledger.codes[i] for i in [follower._mirror._open[1]]]
+    assert follower._space.params([pending])[0] == theirs
+
+
+def test_reseeding_changes_what_follows():
+    first, second = study_of(8, warn_independent_sampling=False), study_of(8)
+    second.sampler.reseed_rng()
+    assert first.ask(SPACE).params != second.ask(SPACE).params
 
 
 def test_enqueued_points_are_recorded_as_evaluated():

@@ -20,6 +20,8 @@ class Suite(
     def quiet(self):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("gpbo").setLevel(logging.ERROR)
+        yield
+        logging.getLogger("gpbo").setLevel(logging.NOTSET)
 
 
 class TestDefaults(Suite):

@@ -138,7 +138,7 @@ def test_those_that_learn_beat_random(name):
     problem = problems.hartmann6()
 
     def best(strategy):
-        runs = [run(strategy, 120, 1, seed, problem.space, problem) for seed in range(4)]
+        runs = [run(strategy, 100, 1, seed, problem.space, problem) for seed in range(3)]
         return np.mean([opt.best().value for opt in runs])
 
     assert best(name) < best("random") - 0.15
