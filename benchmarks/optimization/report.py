@@ -104,7 +104,7 @@ def _heading(lines: list[Line], baseline: str) -> Iterator[str]:
     yield "Every optimizer gets the same budget, one thread, and for each seed the same initial design. Regret is the"
     yield "best value found less the minimum (for the forests, less the best value of all runs). *Difference* is the"
     yield f"mean paired difference of log10 final regret against `{baseline}`, with its 95 % bootstrap interval over"
-    yield "seeds; below zero is better. *Won/tied/lost* counts seeds. The time of a suggestion includes fitting."
+    yield "seeds; below zero is better. *Won/tied/lost* counts seeds. Suggestion times are from shared cores."
     yield ""
     for provider in PROVIDERS:
         mine = [line for line in lines if line["provider"] == provider]
