@@ -171,6 +171,12 @@ def report(lines: list[Line]) -> str:
         f"Over {len(everything)} problems: mean difference {np.mean(everything):+.2f} [{low:+.2f}, {high:+.2f}] of the",
         f"log10 regret; GPSampler takes {np.median(ratios):.1f} times as long (median), {min(ratios):.1f} at least.",
     ]
+    longest = max(line["seconds"] for line in lines if line["provider"] == "gpbo")
+    text += [
+        "",
+        f"The longest of gpbo's studies took {longest:.1f} s: the first run in a new environment compiles, and keeps",
+        "the result on disk for all later processes.",
+    ]
     return "\n".join(text) + "\n"
 
 
