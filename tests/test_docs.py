@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import runpy
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -94,3 +95,12 @@ def test_weights_and_biases(sections, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
     run(ROOT / "docs" / TRACKERS, sections["Weights & Biases"])
     assert [set(row) for row in logged] == [{"x", "value", "best"}] * 3
+
+
+@pytest.mark.slow
+def test_the_gallery_can_be_drawn_again(tmp_path):
+    pytest.importorskip("matplotlib")
+    names = runpy.run_path(str(ROOT / "docs" / "gallery.py"))
+    names["main"].__globals__["PICTURE"] = tmp_path / "gallery.png"
+    names["main"]()
+    assert (tmp_path / "gallery.png").stat().st_size > 50_000
