@@ -12,6 +12,8 @@ from numbers import Real
 from types import FrameType
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -86,11 +88,13 @@ def _limited(f: Callable[[Any], Any], point: Any, limit: float) -> Any:
 
 
 def _alarmed(f: Callable[[Any], Any], point: Any, limit: float) -> Any:
-    """``f(point)``, interrupted by a signal."""
+    """``f(point)``, interrupted by a signal. An alarm that was set before is held back meanwhile."""
 
     def expire(number: int, frame: FrameType | None) -> None:
         raise OutOfTime
 
+    start = time.monotonic()
+    left, interval = signal.setitimer(signal.ITIMER_REAL, 0)
     before = signal.signal(signal.SIGALRM, expire)
     try:
         signal.setitimer(signal.ITIMER_REAL, limit)
@@ -99,7 +103,9 @@ def _alarmed(f: Callable[[Any], Any], point: Any, limit: float) -> Any:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     finally:
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL if before is None else before)
+        if left and before is not None:  # None: not set in Python, and cannot be set again
+            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - start), 1e-6), interval)
 
 
 def _after_first(error: Exception) -> Any:
@@ -118,8 +124,8 @@ def _read(result: Any) -> tuple[float, float | None]:
     noise = None
     if isinstance(result, tuple) and len(result) == 2:
         result, given = result
-        noise = _real(given)
-        if not (math.isfinite(noise) and noise >= 0):
+        noise = None if given is None else _real(given)
+        if noise is not None and not (math.isfinite(noise) and noise >= 0):
             raise ValueError(f"the objective returned noise {noise!r}; it must be finite and not negative")
     value = _real(result)
     if not math.isfinite(value):
@@ -129,6 +135,8 @@ def _read(result: Any) -> tuple[float, float | None]:
 
 def _real(result: Any) -> float:
     shown = repr(result)
+    if isinstance(result, np.ma.MaskedArray) and result.size == 1 and np.ma.is_masked(result):
+        return math.nan
     number = result.item() if getattr(result, "size", None) == 1 or _single_tensor(result) else result
     if isinstance(number, bool) or not isinstance(number, Real):
         cure = "it must return a real number, or a pair of value and noise"

@@ -4,7 +4,7 @@ Nothing here changes any state. NumPy arrays, torch tensors on any device, panda
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MappingView, Sequence, Set
 from numbers import Integral, Real
 from typing import Any
 
@@ -143,6 +143,8 @@ def _several(call: str, target: Any) -> list[Any]:
     """The trials or ids a target consists of."""
     if isinstance(target, (Trial, Integral)) and not isinstance(target, bool):
         return [target]
+    if isinstance(target, (Set, MappingView)):
+        raise TellTypeError(f"{call}: the trials are {shown(target)}; pass them in order, as a list.")
     if isinstance(target, Mapping):
         raise TellTypeError(f"{call}: got a dict; pass the trial or its id, or use add(params, value) for a new point.")
     if hasattr(target, "tolist"):
@@ -177,7 +179,8 @@ def known_id(call: str, one: Any, ledger: Ledger, space: Space) -> int:
 
 
 def _items(call: str, what: str, given: Any, count: int) -> list[Any]:
-    """``count`` single items: a bare number counts as one, and so does a row of one number."""
+    """``count`` single items: a bare number counts as one, and so does a row of one number; a masked one is NaN."""
+    hidden = np.ma.getmaskarray(given).reshape(-1).tolist() if isinstance(given, np.ma.MaskedArray) else None
     if hasattr(given, "detach"):
         given = given.detach().cpu()
         given = given.double().numpy() if given.dtype.is_floating_point else given.numpy()
@@ -187,6 +190,8 @@ def _items(call: str, what: str, given: Any, count: int) -> list[Any]:
         if given.ndim > 2 or (given.ndim == 2 and given.shape[1] != 1):
             raise TellError(f"{call}: {what}s have shape {given.shape}; pass one {what} per trial, shape ({count},).")
         given = given.reshape(-1).tolist()
+        if hidden is not None:
+            given = [math.nan if masked else item for item, masked in zip(given, hidden, strict=True)]
     elif isinstance(given, (Mapping, set, frozenset)):
         raise TellTypeError(f"{call}: {what}s are {shown(given)}; pass them in the order of the trials, as a list.")
     elif isinstance(given, Iterable) and not isinstance(given, (str, bytes)):
@@ -202,9 +207,11 @@ def _items(call: str, what: str, given: Any, count: int) -> list[Any]:
 
 
 def _single(item: Any) -> Any:
-    """The number within a row of one."""
+    """The number within a row of one; NaN if it is masked."""
     if isinstance(item, (list, tuple)) and len(item) == 1:
-        return item[0]
+        item = item[0]
+    if isinstance(item, np.ma.MaskedArray) and item.size == 1 and np.ma.is_masked(item):
+        return math.nan
     if getattr(item, "shape", None) in ((), (1,)) and hasattr(item, "item"):
         return item.item()
     return item

@@ -82,7 +82,8 @@ if hasattr(os, "register_at_fork"):
 def interrupts_deferred() -> Iterator[None]:
     """Hold back Ctrl-C, which may otherwise strike between any two operations, until the block ends.
 
-    A second one acts at once. Does nothing outside the main thread, which alone receives it.
+    A second one acts at once, also where such blocks lie within each other. Does nothing outside the main thread, which
+    alone receives it.
     """
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
@@ -93,6 +94,8 @@ def interrupts_deferred() -> Iterator[None]:
     def receive(number: int, frame: FrameType | None) -> None:
         received.append((number, frame))
         if len(received) == 2:
+            handler(*received[0])
+        if len(received) >= 2:
             handler(number, frame)
 
     signal.signal(signal.SIGINT, receive)

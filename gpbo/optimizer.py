@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gpbo import intake, persistence
 from gpbo.errors import (
     ArgumentError,
+    ArgumentTypeError,
     FailedTrialWarning,
     NotReadyError,
     SpaceExhausted,
@@ -18,7 +19,7 @@ from gpbo.errors import (
 )
 from gpbo.journal import Journal
 from gpbo.ledger import Ask, Ledger
-from gpbo.locks import StudyLock
+from gpbo.locks import StudyLock, interrupts_deferred
 from gpbo.markup import table
 from gpbo.scalars import shown
 from gpbo.space import Codes, Parameter, Space
@@ -102,6 +103,8 @@ class Optimizer:
         lease: float | None = None,
     ) -> None:
         self.space = space if isinstance(space, Space) else Space(space)
+        if not isinstance(direction, str):
+            raise ArgumentTypeError(f"direction must be 'minimize' or 'maximize', got {shown(direction)}.")
         if direction not in ("minimize", "maximize"):
             raise ArgumentError(f"direction must be 'minimize' or 'maximize', got {direction!r}.")
         self.direction = direction
@@ -158,6 +161,12 @@ class Optimizer:
         self._journal = Journal(self._ledger, self._strategy, self._lock, stored)
         self.last_ask: AskReport | None = None
 
+    def __reduce__(self) -> Any:
+        raise ArgumentTypeError(
+            "An Optimizer is neither copied nor pickled. Store the study with storage= and open it again where it is "
+            "needed, with Optimizer.open(); or take its history, which is pickled, or history.to_dataframe()."
+        )
+
     def __repr__(self) -> str:
         with self._lock.reading():
             ledger = self._ledger
@@ -197,8 +206,15 @@ class Optimizer:
         if left is not None and q > left:
             total = self.space.cardinality
             raise SpaceExhausted(f"ask: {q} new points wanted, but {left} of the space's {total} are left.", left)
-        U, self.last_ask = self._strategy.suggest(data, q, self._ledger.asks)
-        codes = self.space.decode_codes(U)
+        state = self._strategy.carry_state()
+        try:
+            with interrupts_deferred():
+                U, report = self._strategy.suggest(data, q, self._ledger.asks)
+                codes = self.space.decode_codes(U)
+        except BaseException:
+            self._strategy.restore_state(state)
+            raise
+        self.last_ask = report
         assert len(set(codes)) == q, "the strategy repeated a point"
         return codes
 
@@ -346,7 +362,7 @@ class Optimizer:
         Raises:
             NotReadyError: If no trial is complete.
         """
-        with self._lock.computing():
+        with self._lock.computing(), interrupts_deferred():
             self._need_values("recommend()")
             return self._ledger.trial(self._ledger.complete[self._strategy.recommend(self._ledger.data())])
 
@@ -364,7 +380,7 @@ class Optimizer:
             NotReadyError: If no trial is complete.
         """
         codes = intake.points("predict", params_or_x, self.space)
-        with self._lock.computing():
+        with self._lock.computing(), interrupts_deferred():
             self._need_values("predict()")
             if not codes:
                 return np.empty(0), np.empty(0)
@@ -382,7 +398,7 @@ class Optimizer:
         Raises:
             NotReadyError: If no trial is complete.
         """
-        with self._lock.computing():
+        with self._lock.computing(), interrupts_deferred():
             self._need_values("leave_one_out()")
             mean, std, z = self._strategy.leave_one_out(self._ledger.data())
             return self._sign * mean, std, self._sign * z
@@ -413,7 +429,7 @@ class Optimizer:
         Raises:
             NotReadyError: If no trial is complete.
         """
-        with self._lock.computing():
+        with self._lock.computing(), interrupts_deferred():
             self._need_values("model")
             return self._strategy.model(self._ledger.data())
 
@@ -425,7 +441,7 @@ class Optimizer:
             NotReadyError: If no trial is complete.
         """
         q = intake.whole("acquisition: q", q, 1, _MAX_BATCH)
-        with self._lock.computing():
+        with self._lock.computing(), interrupts_deferred():
             self._need_values("acquisition()")
             return self._strategy.acquisition(self._ledger.data(), q)
 

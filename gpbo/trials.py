@@ -30,7 +30,7 @@ class Trial:
         value: The outcome in the user's scale; None unless complete.
         noise: Standard deviation of the value; None if not given.
         reason: Why it failed; empty otherwise.
-        x: Native numbers, shape (n_params,); a category is the index of its choice.
+        x: Native numbers, shape (n_params,), read-only; a category is the index of its choice.
         asked_at: When it was handed out, in seconds since 1970; None if it was added, or the time is unknown.
         told_at: When its outcome was recorded; None if it has none, or the time is unknown.
     """
@@ -44,6 +44,13 @@ class Trial:
     x: Floats = field(compare=False, default_factory=lambda: np.empty(0))
     asked_at: float | None = field(compare=False, default=None)
     told_at: float | None = field(compare=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.x.flags.writeable = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.x.flags.writeable = False
 
     @property
     def params(self) -> Params:
@@ -69,6 +76,8 @@ class Trial:
 class Trials(Sequence[Trial]):
     """A sequence of trials, each read from the study's record when it is looked at.
 
+    A copy, or one that was pickled, holds the trials as they were then.
+
     Args:
         ids: Ids of the trials. May grow afterwards: only the first ``size`` belong to this sequence.
         size: Number of trials.
@@ -93,6 +102,9 @@ class Trials(Sequence[Trial]):
 
     def __iter__(self) -> Iterator[Trial]:
         return (self._read(self._ids[i]) for i in range(self._size))
+
+    def __reduce__(self) -> Any:
+        return _kept, (list(self),)
 
     def __repr__(self) -> str:
         shown = [repr(trial) for trial in self[:3]] + [f"... {self._size} in all"] * (self._size > 3)
@@ -122,6 +134,11 @@ class Trials(Sequence[Trial]):
         ]
         frame = pd.DataFrame(rows)
         return frame.astype({"value": "float64", "noise": "float64"}) if rows else frame
+
+
+def _kept(trials: list[Trial]) -> Trials:
+    """A sequence of trials that needs no record."""
+    return Trials([trial.id for trial in trials], len(trials), {trial.id: trial for trial in trials}.__getitem__)
 
 
 class Batch(Sequence[Trial]):

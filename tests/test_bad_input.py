@@ -121,6 +121,20 @@ def test_tell_refuses_impossible_noise(opt, noise):
     refused(opt, lambda: opt.tell([0, 1], [1.0, 2.0], noise=noise), gpbo.TellError, "noise of trial", "not negative")
 
 
+@pytest.mark.parametrize(
+    "noise",
+    [np.ma.array([0.1, 0.2], mask=[False, True]), np.ma.masked, [0.1, np.ma.masked], np.ma.masked_all(2)],
+    ids=["one", "bare", "list", "all"],
+)
+def test_tell_refuses_masked_noise(opt, noise):
+    refused(opt, lambda: opt.tell([0, 1], [1.0, 2.0], noise=noise), gpbo.TellError, "noise of trial", "is nan")
+
+
+def test_tell_refuses_masked_arrays_of_other_things(opt):
+    values = np.ma.array([True, False], mask=[False, True])
+    refused(opt, lambda: opt.tell([0, 1], values), TypeError, "value of trial 0")
+
+
 @pytest.mark.parametrize("noise", ["0.1", True, [None, 0.1], 1j, ["a", "b"]])
 def test_tell_refuses_noise_that_is_no_number(opt, noise):
     refused(opt, lambda: opt.tell([0, 1], [1.0, 2.0], noise=noise), gpbo.TellError, "noise")
@@ -154,6 +168,10 @@ class TestTrials:
     )
     def test_what_is_no_trial(self, opt, call, trial):
         refused(opt, self.end(opt, call, trial), TypeError, f"{call}: ", "is no trial")
+
+    @pytest.mark.parametrize("trials", [{1, 0}, frozenset([0]), {0: 1.0}.keys(), {"a": 0}.values(), set()])
+    def test_trials_without_order(self, opt, call, trials):
+        refused(opt, self.end(opt, call, trials), gpbo.TellTypeError, f"{call}: ", "pass them in order, as a list")
 
     def test_a_dict_of_parameters(self, opt, call):
         refused(opt, self.end(opt, call, POINT), TypeError, "add(params, value)")
@@ -247,6 +265,8 @@ def test_trial_refuses_ids_that_are_not_there(opt, trial_id):
         ({"space": [(0, 1)]}, TypeError, "dict from name"),
         ({"direction": "up"}, ValueError, "'up'"),
         ({"direction": None}, ValueError, "None"),
+        ({"direction": np.array(["minimize"])}, TypeError, "ndarray"),
+        ({"direction": np.array(["minimize", "maximize"])}, TypeError, "ndarray"),
         ({"seed": -1}, ValueError, "-1"),
         ({"seed": 2**63}, ValueError, "seed"),
         ({"seed": 1.5}, TypeError, "1.5"),

@@ -117,6 +117,11 @@ def test_an_objective_may_return_numbers_of_any_make_and_noise(value):
     assert trial.noise == (0.25 if isinstance(value, tuple) else None)
 
 
+def test_an_objective_may_return_none_for_noise_it_does_not_know():
+    res = gpbo.minimize(lambda p: (1.0, None), SPACE, n=2, **FAST)
+    assert [(t.state, t.value, t.noise) for t in res.trials] == [("complete", 1.0, None)] * 2
+
+
 def test_exceptions_are_failed_trials_with_their_traceback():
     res = gpbo.minimize(fails_below_zero, SPACE, n=20, **FAST)
     failed = [t for t in res.trials if t.state == "failed"]
@@ -140,6 +145,8 @@ def test_exceptions_are_failed_trials_with_their_traceback():
         ((1.0, math.nan), "noise nan"),
         ((1.0, 2.0, 3.0), "pair of value and noise"),
         (np.zeros(2), "must return a real number"),
+        (np.ma.masked, "value is nan"),
+        ((None, None), "returned None"),
         (10**400, "too large"),
     ],
 )
@@ -438,6 +445,44 @@ def test_futures_in_the_manner_of_dask_serve():
     res = gpbo.minimize(lambda p: 0.0, SPACE, n=9, batch=3, executor=SlowCancel(), target=1.0, **FAST)
     assert res.success
     assert [t.state for t in res.trials] == ["complete"] * 3
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+@pytest.mark.parametrize("seconds", [0.02, 60.0])
+def test_the_users_alarm_outlasts_an_evaluation_with_a_limit(seconds):
+    rung = []
+
+    def f(params):
+        time.sleep(0.1)
+        return 1.0
+
+    before = signal.signal(signal.SIGALRM, lambda number, frame: rung.append(number))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds, 60.0)
+        res = gpbo.minimize(f, SPACE, n=1, evaluation_timeout=30.0, **FAST)
+        time.sleep(0.02)
+        left, interval = signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert res.fun == 1.0
+    assert interval == 60.0
+    assert rung == ([signal.SIGALRM] if seconds < 1 else [])
+    assert 0 < left <= 60.0 - (0.1 if seconds > 1 else 0.0)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+def test_an_alarm_that_was_not_set_in_python_does_not_stop_an_evaluation(monkeypatch):
+    set_handler = signal.signal
+
+    def foreign(number, handler):
+        before = set_handler(number, handler)
+        return None if number == signal.SIGALRM else before
+
+    monkeypatch.setattr(signal, "signal", foreign)
+    res = gpbo.minimize(bowl, SPACE, n=2, evaluation_timeout=30.0, **FAST)
+    assert [t.state for t in res.trials] == ["complete"] * 2
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
 
 
 def test_ctrl_c_in_the_objective_keeps_what_is_there():

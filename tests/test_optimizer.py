@@ -1,6 +1,8 @@
 """The rules that make the optimizer trustworthy; bad input is in test_bad_input.py."""
 
+import copy
 import os
+import pickle
 import random
 import signal
 import warnings
@@ -331,6 +333,27 @@ def test_a_value_that_is_not_finite_is_a_failed_trial(value):
     assert str(value) in opt.history[0].reason
 
 
+@pytest.mark.filterwarnings("ignore::gpbo.FailedTrialWarning")
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.ma.array([1.0, 5.0, 3.0], mask=[False, True, False]),
+        np.ma.array([[1], [5], [3]], mask=[[False], [True], [False]]),
+        [1.0, np.ma.masked, 3.0],
+        [np.ma.array([1.0]), np.ma.array([5.0], mask=[True]), 3.0],
+    ],
+    ids=["floats", "column of ints", "list", "rows"],
+)
+def test_masked_values_are_failed_trials(values):
+    opt = random_start()
+    opt.tell(opt.ask(3), values, noise=np.ma.array([0.1, 0.2, 0.3], mask=[False, True, False]))
+    assert [(trial.state, trial.value, trial.noise) for trial in opt.history] == [
+        ("complete", 1.0, 0.1),
+        ("failed", None, None),
+        ("complete", 3.0, 0.3),
+    ]
+
+
 def test_one_call_warns_once_at_the_line_of_the_caller():
     opt = random_start()
     with pytest.warns(gpbo.FailedTrialWarning) as caught:
@@ -537,6 +560,12 @@ def test_repr_says_direction_counts_and_best():
     opt.fail(batch[1])
     text = repr(opt)
     assert "minimizing over 2 parameters: 1 complete, 1 failed, 1 pending; best 1.5; seed 0" in text
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_copying_or_pickling_says_what_to_do_instead(copied):
+    with pytest.raises(gpbo.ArgumentTypeError, match=r"storage=.*Optimizer\.open\(\).*history\.to_dataframe\(\)"):
+        copied(random_start())
 
 
 def test_a_dict_serves_as_space():

@@ -85,6 +85,17 @@ def test_trials_are_frozen_snapshots(opt):
         trial.value = 3.0
 
 
+@pytest.mark.parametrize(
+    "copied", [lambda trial: trial, copy.deepcopy, lambda trial: pickle.loads(pickle.dumps(trial))]
+)
+def test_the_numbers_of_a_trial_are_read_only(opt, copied):
+    batch = opt.ask(2)
+    for trial in (batch[0], opt.trial(0), opt.pending[0]):
+        with pytest.raises(ValueError, match="read-only"):
+            copied(trial).x[0] = 0.5
+    assert batch.x.flags.writeable
+
+
 def test_repr_tells_what_is_known(opt):
     batch = opt.ask(2)
     opt.tell(batch[0], 1.5, noise=0.5)
@@ -100,6 +111,18 @@ def test_batches_can_be_copied_and_pickled(opt, copied):
     assert again == batch
     assert hash(again) == hash(batch)
     opt.tell(again, [1.0, 2.0])
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda trials: pickle.loads(pickle.dumps(trials))])
+def test_sequences_of_trials_can_be_copied_and_pickled(opt, copied):
+    opt.tell(opt.ask(4)[:3], [1.0, 2.0, 3.0])
+    history, pending = copied(opt.history), copied(opt.pending)
+    opt.tell(pending, [4.0])
+    assert [(t.id, t.value, t.params) for t in history] == [(t.id, t.value, t.params) for t in opt.history[:3]]
+    np.testing.assert_array_equal(history[1].x, opt.trial(1).x)
+    assert pending[0].state == "pending"
+    assert history[1:].ids == [1, 2]
+    assert copied(history).to_dataframe().equals(opt.history[:3].to_dataframe())
 
 
 def test_history_holds_complete_and_failed_trials_in_order_of_telling(opt):
