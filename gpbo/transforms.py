@@ -56,6 +56,7 @@ class OutcomeMap:
         exponent = math.frexp(float(np.abs(y).max()))[1]
         loss = -np.ldexp(y, -exponent)
         smallest = _RESOLUTION * float(np.abs(loss).max())
+        typical = _RESOLUTION * float(np.median(np.abs(loss)))  # heavy tails do not blur what lies below the median
         centre, width = 0.0, 1.0
         if kind == "log":
             centre = float(loss.min())
@@ -63,7 +64,7 @@ class OutcomeMap:
         elif kind == "bilog":
             centre = float(np.median(loss))
             width = float(np.median(np.abs(loss - centre)))
-        if not width > smallest:
+        if kind != "identity" and not width > typical:
             return None
         raw = cls(kind, exponent, centre, width, 0.0, 1.0)
         t = raw.forward(y)

@@ -112,7 +112,7 @@ def evaluate(
 
     Args:
         U: Points, shape (R, d).
-        gradient: Receives the gradients, shape (R, d), or has shape (1, 1) when only values are wanted.
+        gradient: Receives the gradients, shape (R, d), or has shape (0, 0) when only values are wanted.
         mode: LOG_EI or MEAN.
         kind, scale, constant, inverse, Z, L, beta: The posterior; rows from ``first`` to ``m`` carry fantasies.
         normals: Fantasies of the rows from ``first`` on, shape (>= m - first, S).

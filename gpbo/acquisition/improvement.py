@@ -19,10 +19,10 @@ from gpbo.acquisition.compiled import LOG_EI, evaluate, screen_values
 from gpbo.models.compiled_posterior import extend_rows
 from gpbo.models.host_posterior import HostPosterior
 from gpbo.models.spec import Array
-from gpbo.numerics import host_threads
+from gpbo.numerics import one_thread
 from gpbo.numerics.sobol import sobol
 
-_NO_GRADIENT = np.empty((1, 1))
+_NO_GRADIENT = np.empty((0, 0))
 DISAPPOINTMENT = 3.0
 _SCREEN_SAMPLES = 16  # fantasies used to rank raw candidates; the search itself uses all
 
@@ -107,7 +107,7 @@ class HostImprovement:
     def values(self, U: Array) -> Array:
         """Values at the rows of U, shape (R,)."""
         V = np.empty((len(U), self.posterior.L.shape[0]))
-        with host_threads(1):
+        with one_thread():
             return evaluate(np.ascontiguousarray(U), _NO_GRADIENT, *self.arguments, V, _NO_GRADIENT)
 
     def values_and_gradients(self, U: Array) -> tuple[Array, Array]:
@@ -115,7 +115,7 @@ class HostImprovement:
         U = np.ascontiguousarray(U)
         V, W = np.empty((2, len(U), self.posterior.L.shape[0]))
         gradient = np.empty_like(U)
-        with host_threads(1):
+        with one_thread():
             return evaluate(U, gradient, *self.arguments, V, W), gradient
 
     def believe(self, U: Array, *, failed: bool = False) -> None:
@@ -154,7 +154,7 @@ class HostScreen:
     def __init__(self, improvement: HostImprovement, U: Array) -> None:
         self.U = np.ascontiguousarray(U)
         self._improvement = improvement
-        with host_threads(1):
+        with one_thread():
             self._V = improvement.posterior.whiten(self.U)
         self._m = improvement.posterior.m
 

@@ -31,7 +31,7 @@ def factorise(kind: int, Z: Array, scale: float, noise: Array, A: Array, G: Arra
         scale: Outputscale.
         noise: Noise variance of each point, shape (n,).
         A: Receives the factor, shape (n, n), C order; its upper triangle is not touched.
-        G: Receives the slopes below the diagonal, shape (n, n), or has shape (1, 1) when they are not wanted.
+        G: Receives the slopes below the diagonal, shape (n, n), or has shape (0, 0) when they are not wanted.
 
     Returns:
         False where the matrix is not positive definite to working precision.
@@ -142,8 +142,8 @@ def negative_log_posterior(
         gradient: Receives the gradient, same shape.
         X: Inputs, one coordinate a row, shape (d, n).
         y: Outcomes, shape (n,).
-        known: Known noise variance of each point, shape (n,); used when ``infer`` is False.
-        infer: Whether the noise is homoscedastic and part of theta.
+        known: Noise variance of each point, shape (n,); NaN where it is the inferred one.
+        infer: Whether any is.
         kind: Kernel number.
         priors: Rows [family, a, b] for noise, outputscale, lengthscale.
         A, G, Z: Scratch of shapes (n, n), (n, n), (d, n).
@@ -153,7 +153,9 @@ def negative_log_posterior(
     """
     d, n = X.shape
     scale = math.exp(theta[2])
-    noise = np.full(n, math.exp(theta[1])) if infer else known
+    noise = np.empty(n)
+    for i in range(n):
+        noise[i] = math.exp(theta[1]) if math.isnan(known[i]) else known[i]
     for k in range(d):
         inverse = math.exp(-theta[3 + k])
         for i in range(n):
@@ -180,8 +182,10 @@ def negative_log_posterior(
     trace = 0.0
     for i in range(n):
         gradient[0] += alpha[i]
-        trace += (alpha[i] * alpha[i] - A[i, i]) * noise[i]
-    gradient[1] = 0.5 * trace if infer else 0.0
+        part = (alpha[i] * alpha[i] - A[i, i]) * noise[i]
+        trace += part
+        if math.isnan(known[i]):
+            gradient[1] += 0.5 * part
     gradient[2] = 0.5 * (quadratic - n - trace)  # tr(M K) = alpha'(K + D)alpha - n - tr(M D): K itself is not needed
     weighted_squares(A, G, alpha, Z, gradient[3:])
     if infer:

@@ -49,20 +49,20 @@ def whitened_rows(
 def append_row(kind: int, scale: float, u: Array, inverse: Array, Z: Array, L: Array, m: int, noise: float) -> None:
     """Borders the factor by one point: L[m] = [l', sqrt(k(u, u) + noise - l'l)] with l = L^-1 k(u). O(m^2).
 
-    A conditional variance below 1e-10 of the outputscale is raised to it: the point says nothing new, and the row must
-    not divide by rounding error.
+    The conditional variance is at least the noise; where rounding says otherwise it is raised to that. Without noise it
+    is raised to 1e-10 of the outputscale: the point says nothing new, and the row must not divide by rounding error.
     """
     d = u.shape[0]
     row = np.empty((1, d))
     for k in range(d):
         row[0, k] = u[k]
     v = np.empty((1, L.shape[0]))
-    whitened_rows(kind, scale, row, inverse, Z, L, m, v, np.empty((1, 1)))
+    whitened_rows(kind, scale, row, inverse, Z, L, m, v, np.empty((0, 0)))
     rest = scale + noise
     for i in range(m):
         L[m, i] = v[0, i]
         rest -= v[0, i] * v[0, i]
-    L[m, m] = math.sqrt(max(rest, 1e-10 * scale))
+    L[m, m] = math.sqrt(max(rest, noise if noise > 0.0 else 1e-10 * scale))
     for k in range(d):
         Z[k, m] = u[k] * inverse[k]
 

@@ -36,13 +36,20 @@ class Problem:
         spec: What kind of GP.
         X: Inputs, shape (n, d).
         y: Outcomes, standardized and maximised, shape (n,).
-        known: Known noise variances, shape (n,), or None when the noise is inferred.
+        known: Noise variances, shape (n,), NaN where the noise is the inferred one; None where it is so everywhere.
     """
 
     spec: Spec
     X: Array
     y: Array
     known: Array | None = None
+
+    def noise(self, theta: Array) -> Array:
+        """Noise variance of every observation, shape (n,)."""
+        inferred = math.exp(theta[1])
+        if self.known is None:
+            return np.full(len(self.y), inferred)
+        return np.where(np.isnan(self.known), inferred, np.maximum(self.known, MIN_KNOWN_NOISE))
 
 
 def _prior(prior: Prior) -> GPyTorchPrior | None:
@@ -72,6 +79,14 @@ def build_model(problem: Problem, theta: Array, device: torch.device | None = No
         theta: Hyperparameters, shape (d + 3,).
         device: Where to put it; the CPU by default.
     """
+    with torch.device("cpu"):  # parts of it are made where the process's default device says
+        model = _assembled(problem, theta)
+    model.to(device=device, dtype=torch.float64)
+    write_theta(model, theta)
+    return model.eval()
+
+
+def _assembled(problem: Problem, theta: Array) -> SingleTaskGP:
     spec = problem.spec
     kernel: Kernel = make_kernel(
         spec.kind,
@@ -85,18 +100,15 @@ def build_model(problem: Problem, theta: Array, device: torch.device | None = No
             base, outputscale_prior=_prior(spec.scale), outputscale_constraint=_constraint(spec.scale_bounds, 1.0)
         )
     X, Y = torch.from_numpy(problem.X.copy()), torch.from_numpy(problem.y.copy())[:, None]
-    if spec.infer_noise:
+    if problem.known is None:
         likelihood = GaussianLikelihood(
             noise_prior=_prior(spec.noise), noise_constraint=_constraint(spec.noise_bounds, spec.initial_noise)
         )
     else:
-        assert problem.known is not None
-        likelihood = FixedNoiseGaussianLikelihood(torch.from_numpy(np.maximum(problem.known, MIN_KNOWN_NOISE)))
-    with botorch.settings.validate_input_scaling(False):  # outcomes may be a subset of standardized ones
-        model = SingleTaskGP(X, Y, likelihood=likelihood, covar_module=kernel, outcome_transform=None)
-    model.to(device=device, dtype=torch.float64)
-    write_theta(model, theta)
-    return model.eval()
+        likelihood = FixedNoiseGaussianLikelihood(torch.from_numpy(problem.noise(theta)))
+    # Outcomes may be a subset of standardized ones.
+    with botorch.settings.validate_input_scaling(False):
+        return SingleTaskGP(X, Y, likelihood=likelihood, covar_module=kernel, outcome_transform=None)
 
 
 @torch.no_grad()
@@ -128,12 +140,17 @@ def _read_prior(module: Kernel, name: str) -> Prior:
         return Prior()
     if set(entries) != {name}:
         raise Unrecognised(f"priors {sorted(entries)} on {type(module).__name__}")
-    prior = entries[name][0]
+    prior, closure, _ = entries[name]
+    value = name.removesuffix("_prior")
+    if type(prior) not in (LogNormalPrior, GammaPrior):
+        raise Unrecognised(f"a {type(prior).__name__} on {value}")
+    if prior._transform is not None or not torch.equal(closure(module), getattr(module, value)):
+        raise Unrecognised(f"a prior on a function of the {value}")
+    if any(parameter.numel() != 1 for parameter in prior.state_dict().values()):
+        raise Unrecognised(f"a different prior for each {value}")
     if type(prior) is LogNormalPrior:
         return Prior("lognormal", prior.base_dist.loc.item(), prior.base_dist.scale.item())
-    if type(prior) is GammaPrior:
-        return Prior("gamma", prior.concentration.item(), prior.rate.item())
-    raise Unrecognised(f"a {type(prior).__name__} on {name.removesuffix('_prior')}")
+    return Prior("gamma", prior.concentration.item(), prior.rate.item())
 
 
 def _read_bounds(constraint: Interval) -> Bounds:
@@ -174,7 +191,8 @@ def read_model(model: SingleTaskGP) -> tuple[Problem, Array]:
         raise Unrecognised(f"a batch of models, inputs of shape {tuple(X.shape)}")
     if base.lengthscale.numel() != X.shape[-1]:
         raise Unrecognised("one lengthscale for several dimensions")
-    if type(model.mean_module) is not ConstantMean or model.mean_module._priors:
+    mean = model.mean_module
+    if type(mean) is not ConstantMean or mean._priors or mean._constraints:
         raise Unrecognised("a mean that is not a plain constant")
     if not all(p.requires_grad for p in model.parameters()):
         raise Unrecognised("frozen hyperparameters")

@@ -18,7 +18,7 @@ from gpbo.models.compiled_fit import maximise_posterior
 from gpbo.models.exact import MIN_KNOWN_NOISE, Problem, Unrecognised, read_model, write_theta
 from gpbo.models.objective import log_posterior
 from gpbo.models.spec import Array
-from gpbo.numerics import available, host_threads
+from gpbo.numerics import available, one_thread
 from gpbo.numerics.batched_bfgs import minimise
 from gpbo.numerics.rows import KINDS
 
@@ -65,14 +65,14 @@ def fit(
 
 def _known(problem: Problem) -> Array:
     n = len(problem.y)
-    return np.zeros(n) if problem.known is None else np.maximum(problem.known, MIN_KNOWN_NOISE)
+    return np.full(n, np.nan) if problem.known is None else np.maximum(problem.known, MIN_KNOWN_NOISE)
 
 
 def _fit_host(problem: Problem, start: Array, curvature: Array | None, device: torch.device, iterations: int) -> Fit:
     spec, n = problem.spec, len(problem.y)
     lower, upper = spec.bounds()
     H = np.eye(spec.d + 3) if curvature is None else curvature.copy()
-    with host_threads(1 if n < 1000 else None):
+    with one_thread(n < 1000):
         theta, value, evaluations = maximise_posterior(
             start,
             H,
@@ -97,7 +97,7 @@ def _fit_torch(problem: Problem, start: Array, curvature: Array | None, device: 
         return torch.tensor(values, dtype=torch.float64, device=device)  # a copy: the data are read-only
 
     X, y = tensor(problem.X), tensor(problem.y)
-    known = None if spec.infer_noise else tensor(_known(problem))
+    known = None if problem.known is None else tensor(_known(problem))
 
     def objective(theta: Tensor) -> tuple[Tensor, Tensor]:
         value, gradient = log_posterior(spec, X, y, known, theta)

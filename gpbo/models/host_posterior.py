@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from gpbo.models.compiled_objective import factorise, solve_factor
 from gpbo.models.compiled_posterior import append_row, whitened_rows
-from gpbo.models.exact import MIN_KNOWN_NOISE, Problem
+from gpbo.models.exact import Problem
 from gpbo.models.spec import Array
 from gpbo.numerics.rows import KINDS
 
-_NO_SLOPES = np.empty((1, 1))
+_NO_SLOPES = np.empty((0, 0))
 
 
 class NotPositiveDefinite(Exception):
@@ -55,7 +55,7 @@ class HostPosterior:
         self.Z[:, :n] = problem.X.T * self.inverse[:, None]
         self.L: Array = np.empty((capacity, capacity))
         self.beta: Array = np.zeros(capacity)
-        noise = np.full(n, math.exp(theta[1])) if problem.known is None else np.maximum(problem.known, MIN_KNOWN_NOISE)
+        noise = problem.noise(theta)
         self.noise: Array = noise
         block = np.empty((n, n))
         inputs = np.ascontiguousarray(self.Z[:, :n])
@@ -64,6 +64,7 @@ class HostPosterior:
                 break
         else:
             raise NotPositiveDefinite
+        self.jitter = jitter
         self.L[:n, :n] = block
         self.set_outcomes(problem.y)
 
@@ -108,9 +109,9 @@ class HostPosterior:
 
     def reserve(self, room: int) -> None:
         """Makes room for ``room`` more points."""
-        capacity = self.m + room
-        if capacity <= self.L.shape[0]:
+        if self.m + room <= self.L.shape[0]:
             return
+        capacity = max(self.m + room, self.L.shape[0] * 9 // 8)  # copied now and then, not at every ask
         Z, L, beta = np.empty((len(self.Z), capacity)), np.empty((capacity, capacity)), np.zeros(capacity)
         Z[:, : self.m], L[: self.m, : self.m], beta[: self.m] = (
             self.Z[:, : self.m],

@@ -43,7 +43,7 @@ def log_posterior(spec: Spec, X: Tensor, y: Tensor, known: Tensor | None, theta:
         spec: What kind of GP.
         X: Inputs, shape (n, d).
         y: Outcomes, shape (n,).
-        known: Known noise variances, shape (n,), or None when the noise is inferred.
+        known: Noise variances, shape (n,), NaN where it is the inferred one; or None when it is so everywhere.
         theta: [mean, log noise, log outputscale, log lengthscales], shape (B, d + 3).
 
     Returns:
@@ -51,7 +51,8 @@ def log_posterior(spec: Spec, X: Tensor, y: Tensor, known: Tensor | None, theta:
     """
     n = y.shape[0]
     mean, scale = theta[:, 0], theta[:, 2].exp()
-    noise = theta[:, 1].exp()[:, None].expand(-1, n) if known is None else known.expand(theta.shape[0], n)
+    inferred = torch.ones_like(y, dtype=torch.bool) if known is None else torch.isnan(known)
+    noise = torch.where(inferred, theta[:, 1].exp()[:, None], 0.0 if known is None else known)
     Z = X / theta[:, None, 3:].exp()
     covariance, slope = profile(spec.kind, torch.cdist(Z, Z, compute_mode="donot_use_mm_for_euclid_dist"))
     K = covariance * scale[:, None, None]
@@ -65,7 +66,8 @@ def log_posterior(spec: Spec, X: Tensor, y: Tensor, known: Tensor | None, theta:
     quadratic = half.square().sum((-2, -1))
     value = -0.5 * quadratic - L.diagonal(dim1=-2, dim2=-1).log().sum(-1) - 0.5 * n * _LOG_2PI
     M = a * a.mT - torch.cholesky_inverse(L)
-    trace = (M.diagonal(dim1=-2, dim2=-1) * noise).sum(-1)
+    parts = M.diagonal(dim1=-2, dim2=-1) * noise
+    trace = parts.sum(-1)
     gradient = torch.zeros_like(theta)
     gradient[:, 0] = a.sum((-2, -1))
     gradient[:, 2] = 0.5 * (quadratic - n - trace)  # tr(M K) = a'(K + D)a - n - tr(M D)
@@ -79,7 +81,7 @@ def log_posterior(spec: Spec, X: Tensor, y: Tensor, known: Tensor | None, theta:
     if spec.infer_noise:
         density, derivative = log_prior(spec.noise, theta[:, 1])
         value = value + density
-        gradient[:, 1] = 0.5 * trace + derivative
+        gradient[:, 1] = 0.5 * torch.where(inferred, parts, 0.0).sum(-1) + derivative
     if spec.scaled:
         density, derivative = log_prior(spec.scale, theta[:, 2])
         value = value + density

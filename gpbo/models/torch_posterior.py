@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpbo.models.exact import MIN_KNOWN_NOISE, Problem
+from gpbo.models.exact import Problem
 from gpbo.models.host_posterior import NotPositiveDefinite
 from gpbo.models.spec import Array
 from gpbo_kernels import profile
@@ -36,9 +36,7 @@ class TorchPosterior:
         self.inverse = self.tensor(np.exp(-theta[3:]))
         self.Z = self.tensor(problem.X) * self.inverse
         self.n = self.m = len(problem.y)
-        noise = (
-            np.full(self.n, math.exp(theta[1])) if problem.known is None else np.maximum(problem.known, MIN_KNOWN_NOISE)
-        )
+        noise = problem.noise(theta)
         self.noise: Array = noise
         K, _ = self.covariance(self.Z, self.Z)
         for jitter in (0.0, 1e-10, 1e-8, 1e-6):
@@ -48,6 +46,7 @@ class TorchPosterior:
                 break
         else:
             raise NotPositiveDefinite
+        self.jitter = jitter
         self.set_outcomes(problem.y)
         self._inverse_of = 0
         self._inverse: Tensor | None = None
@@ -125,7 +124,7 @@ class TorchPosterior:
         z = self.tensor(u)[None] * self.inverse
         k, _ = self.covariance(z, self.Z)
         row = torch.linalg.solve_triangular(self.L, k.mT, upper=False).mT
-        rest = (self.scale + noise - row.square().sum()).clamp_min(1e-10 * self.scale)
+        rest = (self.scale + noise - row.square().sum()).clamp_min(noise if noise > 0.0 else 1e-10 * self.scale)
         self.L = torch.nn.functional.pad(self.L, (0, 1, 0, 1))
         self.L[-1, :-1], self.L[-1, -1] = row[0], rest.sqrt()
         self.Z = torch.cat([self.Z, z])

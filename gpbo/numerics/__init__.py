@@ -4,6 +4,6 @@
 path, which is also what the tests hold the compiled functions against.
 """
 
-from gpbo.numerics.runtime import available, host_threads
+from gpbo.numerics.runtime import available, one_thread
 
-__all__ = ["available", "host_threads"]
+__all__ = ["available", "one_thread"]

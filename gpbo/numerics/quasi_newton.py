@@ -1,9 +1,9 @@
 """The two halves of a projected dense BFGS step, shared by the hyperparameter fit and the acquisition search.
 
 A coordinate that rests on a bound is *blocked* and must leave the curvature, not only the gradient: the inverse of the
-Hessian on the free coordinates is a Schur complement of the inverse Hessian, and its plain sub-block gives steps that are
-too long wherever free and blocked coordinates are correlated (Bertsekas 1982). So blocking a coordinate eliminates it
-from the matrix, once.
+Hessian on the free coordinates is a Schur complement of the inverse Hessian, and its plain sub-block gives steps that
+are too long wherever free and blocked coordinates are correlated (Bertsekas 1982). So blocking a coordinate eliminates
+it from the matrix, once.
 """
 
 from __future__ import annotations

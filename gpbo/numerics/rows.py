@@ -84,13 +84,15 @@ def covariance_row(kind: int, scale: float, squared: Array, k: Array, slope: Arr
             r, e = -squared[j], scale * k[j]
             k[j] = (1.0 + r) * e
             slope[j] = 3.0 * e
-    else:
+    elif kind == 3:
         for j in range(m):
             squared[j] = -math.sqrt(squared[j])
         exp_row(squared, k, m)
         for j in range(m):
             k[j] *= scale
             slope[j] = k[j] / -squared[j] if squared[j] < 0.0 else 0.0
+    else:
+        raise ValueError("a kernel number that covariance_row does not know")
 
 
 @jit()

@@ -9,16 +9,20 @@ ctypes pointers, because numba can cache code that refers to symbols and cannot 
 from __future__ import annotations
 
 import functools
+import hashlib
+import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _ROUTINES = {
     "scipy.linalg.cython_lapack": ("dpotrf", "dpotri"),
-    "scipy.linalg.cython_blas": ("dtrsm", "dgemm"),
+    "scipy.linalg.cython_blas": ("dtrsm",),
 }
 
 
@@ -54,7 +58,7 @@ def _load() -> tuple[bool, dict[str, Any]]:
 
 
 _AVAILABLE, _ENTRIES = _load()
-dpotrf, dpotri, dtrsm, dgemm = (_ENTRIES[name] for name in ("dpotrf", "dpotri", "dtrsm", "dgemm"))
+dpotrf, dpotri, dtrsm = (_ENTRIES[name] for name in ("dpotrf", "dpotri", "dtrsm"))
 
 
 def available() -> bool:
@@ -62,21 +66,41 @@ def available() -> bool:
     return _AVAILABLE
 
 
-def jit(*, fast: bool | set[str] = False, inline: bool = False) -> Callable[[F], F]:
+@functools.cache
+def _sources() -> str:
+    """Digest of every file with compiled code.
+
+    A compiled function contains the code of those it calls, also from other files, but numba's cache looks at the
+    function's own file only and would go on with old code after an edit elsewhere.
+    """
+    package = Path(__file__).parent.parent
+    files = sorted([*package.glob("numerics/*.py"), *package.glob("**/compiled*.py")])
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def jit(*, fast: bool | set[str] = False) -> Callable[[F], F]:
     """``numba.njit`` with the project's settings: cached on disk, GIL released, IEEE division.
 
     Args:
         fast: LLVM fast-math flags, only for functions whose rounding may be reordered.
-        inline: Inline at every call site.
     """
     if not _AVAILABLE:
         return lambda function: function
     from numba import njit
 
-    options: dict[str, Any] = {"cache": True, "nogil": True, "fastmath": fast, "error_model": "numpy"}
-    if inline:
-        options["inline"] = "always"
-    return cast(Callable[[F], F], njit(**options))
+    options: dict[str, Any] = {"nogil": True, "fastmath": fast, "error_model": "numpy"}
+
+    def compile_later(function: F) -> F:
+        try:
+            made = njit(cache=True, **options)(function)
+        except RuntimeError:  # no folder that can be written to: compile in every process
+            return cast(F, njit(**options)(function))
+        cache_file = getattr(getattr(made, "_cache", None), "_cache_file", None)
+        if cache_file is not None:
+            cache_file._source_stamp = (cache_file._source_stamp, _sources())
+        return cast(F, made)
+
+    return compile_later
 
 
 @functools.cache
@@ -86,18 +110,56 @@ def _controller() -> Any:
     return ThreadpoolController()
 
 
+class _Limit:
+    """The process-wide thread limit: set by the first block that enters, lifted by the last one that leaves."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.depth = 0
+        self.limiter: Any = None
+
+    def enter(self) -> None:
+        with self.lock:
+            if self.depth == 0:
+                self.limiter = _controller().limit(limits=1)
+            self.depth += 1
+
+    def leave(self) -> None:
+        with self.lock:
+            if self.depth == 0:  # a child of a fork inside the block: already lifted there
+                return
+            self.depth -= 1
+            if self.depth == 0:
+                self.limiter.restore_original_limits()
+
+    def after_fork(self) -> None:
+        """The child has none of the other threads that were inside a block."""
+        self.lock = threading.Lock()
+        if self.depth:
+            self.depth = 0
+            self.limiter.restore_original_limits()
+
+
+_LIMIT = _Limit()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_LIMIT.after_fork)
+
+
 @contextmanager
-def host_threads(limit: int | None) -> Iterator[None]:
-    """Limits BLAS and OpenMP threads inside the block and restores the user's setting after it.
+def one_thread(wanted: bool = True) -> Iterator[None]:
+    """Keeps BLAS and OpenMP to one thread inside the block; the user's setting is back when the last block has ended.
 
     Small matrices run several times slower on many threads than on one (measured 3-6x at n=50 to 1000 on a busy
-    machine).
+    machine). The setting belongs to the whole process, so that blocks in several threads are counted.
 
     Args:
-        limit: Threads allowed, or None to leave everything as it is.
+        wanted: False leaves everything as it is.
     """
-    if limit is None:
+    if not wanted:
         yield
         return
-    with _controller().limit(limits=limit):
+    _LIMIT.enter()
+    try:
         yield
+    finally:
+        _LIMIT.leave()

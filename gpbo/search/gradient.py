@@ -9,7 +9,7 @@ import numpy as np
 from gpbo.acquisition.improvement import HostImprovement, Improvement
 from gpbo.acquisition.torch_improvement import TorchImprovement
 from gpbo.models.spec import Array
-from gpbo.numerics import host_threads
+from gpbo.numerics import one_thread
 from gpbo.numerics.batched_bfgs import minimise
 from gpbo.search.compiled import maximise as maximise_compiled
 
@@ -42,7 +42,7 @@ def climb(acquisition: Improvement, starts: Array, lower: Array, upper: Array, e
         Points (R, D) and values (R,).
     """
     if isinstance(acquisition, HostImprovement):
-        with host_threads(1):
+        with one_thread():
             points, values, _ = maximise_compiled(
                 np.ascontiguousarray(starts),
                 np.ascontiguousarray(lower),

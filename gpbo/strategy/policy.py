@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import logging
 import sys
 import time
 import warnings
@@ -21,6 +21,7 @@ from gpbo.models.exact import build_model
 from gpbo.models.host_posterior import HostPosterior
 from gpbo.models.leave_one_out import leave_one_out
 from gpbo.models.spec import Array
+from gpbo.numerics import one_thread
 from gpbo.numerics.sobol import sobol
 from gpbo.search.candidates import Candidates, wander
 from gpbo.search.greedy import REFINED, enumerate_best, greedy
@@ -28,6 +29,8 @@ from gpbo.space import Space
 from gpbo.strategy.settings import AskReport, Settings
 from gpbo.strategy.state import State, dump, load
 from gpbo.strategy.surrogate import Fitted, Surrogate
+
+logger = logging.getLogger(__name__)
 
 _SAMPLES = 128  # fantasies of pending points and of picks within a batch
 _MOST_FANTASISED = 32  # pending points with fantasies; older ones are conditioned on at their mean
@@ -92,21 +95,31 @@ class Strategy:
         rng = np.random.default_rng([self._seed, event])
         n, p = len(data.y), len(data.pending)
         device = self._device(n)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         wanted = q if n < min(2, self._n_initial) or n == 0 else min(q, max(0, self._n_initial - n - p))
         rows = self._design_points(data, wanted, rng) if wanted else np.empty((0, self._space.dim))
         used = ["design"] if wanted else []
-        fit_seconds, kernel, refitted, message = 0.0, "", False, ""
-        searching = time.perf_counter()
+        fit_seconds, search_seconds, kernel, refitted, message = 0.0, 0.0, "", False, ""
         if wanted < q:
-            fitted = self._surrogate.get(data, device)
-            searching = time.perf_counter()
-            fit_seconds = searching - began
-            more, name = self._search(data, fitted, rows, q - wanted, rng)
-            rows = np.vstack([rows, more])
-            used.append(name)
-            kernel, refitted, message = fitted.problem.spec.kind, fitted.refitted, fitted.message
-            self._surrogate.commit()
-        ended = time.perf_counter()
+            fitting = searching = time.perf_counter()
+            try:
+                fitted = self._surrogate.get(data, device)
+                searching = time.perf_counter()
+                with one_thread():
+                    more, name = self._search(data, fitted, rows, q - wanted, rng)
+            except (RuntimeError, ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
+                # Out of memory, a failure inside a library: a space-filling suggestion is worth more than none.
+                message = f"the model failed ({type(error).__name__}: {error}); space-filling points instead"
+                logger.warning("ask(%d): %s", q, message)
+                rows, used = self._design_points(data, q, rng), ["design"]
+            else:
+                rows = np.vstack([rows, more])
+                used.append(name)
+                refitted = fitted.refitted and fitted.carry is not self._surrogate.carry
+                kernel, message = fitted.problem.spec.kind, fitted.message
+                self._surrogate.commit()
+            fit_seconds, search_seconds = searching - fitting, time.perf_counter() - searching
         return rows, AskReport(
             strategy=" + ".join(used),
             n=n,
@@ -115,8 +128,8 @@ class Strategy:
             device=str(device),
             kernel=kernel,
             fit_seconds=fit_seconds,
-            acquisition_seconds=ended - searching,
-            seconds=ended - began,
+            acquisition_seconds=search_seconds,
+            seconds=time.perf_counter() - began,
             peak_memory=_peak_memory(device),
             refitted=refitted,
             message=message,
@@ -176,16 +189,16 @@ class Strategy:
     def _incumbents(self, data: Data, fitted: Fitted) -> tuple[Array, float | None]:
         """Outcomes to rank observations by, and what to improve on; None where noise hides which one is best.
 
-        Where the best outcome was seen more than once, outcomes come in steps (accuracies, counts), and what a model
-        promises below one step is no improvement. Then the threshold is one step above the best: as far as the best is
-        above the second best.
+        Where the best outcome was seen at more than one point, outcomes come in steps (accuracies, counts), and what a
+        model promises below one step is no improvement. Then the threshold is one step above the best: as far as the
+        best is above the second best.
         """
         y = fitted.problem.y
         if self._noisy(data, fitted):
             return fitted.posterior.smoothed(y), None
         best = float(y.max())
         worse = y[y < best]
-        if len(y) - len(worse) > 1 and len(worse):
+        if len(worse) and len(np.unique(data.X[y == best], axis=0)) > 1:
             return y, 2.0 * best - float(worse.max())
         return y, best
 
@@ -217,7 +230,8 @@ class Strategy:
     def predict(self, data: Data, U: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the latent function at U, shape (m, D), in the user's scale, maximised."""
         fitted = self._fitted(data)
-        mean, variance = fitted.posterior.predict(U)
+        with one_thread(len(data.y) < 1000):
+            mean, variance = fitted.posterior.predict(U)
         return fitted.outcome_map.backward(mean, variance)
 
     def leave_one_out(self, data: Data) -> tuple[Array, Array, Array]:
@@ -254,5 +268,9 @@ def _gpu(device: str) -> torch.device | None:
 def _peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

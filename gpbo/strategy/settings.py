@@ -54,9 +54,10 @@ class AskReport:
         kernel: Kernel of the model; "" if none was used.
         fit_seconds: Time in fitting and factorising.
         acquisition_seconds: Time in searching.
-        seconds: Time of the whole call.
-        peak_memory: Bytes: of the device's allocator on a GPU, else the process's peak resident size.
-        refitted: Whether the hyperparameters were refitted.
+        seconds: Time of the whole call; what is left of it went into space-filling points and bookkeeping.
+        peak_memory: Bytes: of the device's allocator during the ask on a GPU, else the process's peak resident size so
+            far; 0 where the system does not tell.
+        refitted: Whether this ask refitted the hyperparameters.
         message: What had to be worked around, else "".
     """
 

@@ -18,7 +18,7 @@ from gpbo.models.fit import Fit, fit
 from gpbo.models.host_posterior import HostPosterior, NotPositiveDefinite
 from gpbo.models.spec import Array, default_spec
 from gpbo.models.torch_posterior import TorchPosterior
-from gpbo.numerics import available
+from gpbo.numerics import available, one_thread
 from gpbo.transforms import MAPS, OutcomeMap
 
 Posterior = HostPosterior | TorchPosterior
@@ -111,7 +111,8 @@ class Surrogate:
         if self._current is not None and self._current[:2] == (n, device):
             self._current[2].posterior.release()
             return self._current[2]
-        infer = data.noise is None or not np.nanmax(data.noise) > 0.0
+        given = _given_noise(data)
+        infer = given is None or bool(np.isnan(given).any())
         carry = self.carry
         if carry is not None and (carry.chosen.theta[1] == 0.0) == infer:
             carry = None  # noise was given for the first time: another model
@@ -123,19 +124,11 @@ class Surrogate:
         self._current = (n, device, fitted)
         return fitted
 
-    def _problem(
-        self, data: Data, rows: int, infer: bool, outcome_map: OutcomeMap, kernel: str, settled: int | None = None
-    ) -> Problem:
-        """Data on the model's scale; values told without noise, among others with noise, get the median of those.
-
-        Only the first ``settled`` count for that median, so that between refits it does not move.
-        """
-        known = None
+    def _problem(self, data: Data, rows: int, infer: bool, outcome_map: OutcomeMap, kernel: str) -> Problem:
+        """Data on the model's scale; the noise of values that were told without is inferred."""
         y = data.y[:rows]
-        if not infer:
-            assert data.noise is not None
-            std = np.where(np.isnan(data.noise), np.nanmedian(data.noise[:settled]), data.noise)[:rows]
-            known = np.maximum(outcome_map.variance(y, std), MIN_KNOWN_NOISE)
+        given = _given_noise(data)
+        known = None if given is None else np.maximum(outcome_map.variance(y, given[:rows]), MIN_KNOWN_NOISE)
         spec = default_spec(kernel, self._dim, infer_noise=infer)
         return Problem(spec, data.X[:rows], outcome_map.forward(y), known)
 
@@ -200,6 +193,8 @@ class Surrogate:
             chosen = replace(chosen, theta=theta)
             posterior = _factorised(problem, theta, device)
             message = "the covariance was singular; prior hyperparameters and noise of 1 % of the variance"
+        if posterior.jitter and not message:
+            message = f"jitter of {posterior.jitter:g} of the outputscale on the diagonal of the covariance"
         refits = 1 if carry is None else carry.refits + 1
         compared = n if due or carry is None else carry.compared
         state = Carry(n, compared, refits, name, fits, chosen)
@@ -217,20 +212,26 @@ class Surrogate:
         outcome_map = OutcomeMap.of(data.y[: carry.n], kind)
         if outcome_map is None or not np.isfinite(outcome_map.forward(data.y)).all():
             return None
-        problem = self._problem(data, len(data.y), infer, outcome_map, kernel, carry.n)
+        problem = self._problem(data, len(data.y), infer, outcome_map, kernel)
         theta = carry.chosen.theta
         posterior: Posterior | None = None
         if self._current is not None and self._current[1] == device and self._current[2].carry.n == carry.n:
             posterior = self._current[2].posterior
             posterior.release()
         if posterior is None or posterior.n > len(data.y):
-            first = self._problem(data, carry.n, infer, outcome_map, kernel, carry.n)
+            first = self._problem(data, carry.n, infer, outcome_map, kernel)
             posterior = _factorised(first, theta, device)
         new = slice(posterior.n, None)
-        noise = np.full(len(data.y), np.exp(theta[1])) if problem.known is None else problem.known
+        noise = problem.noise(theta)
         if posterior.n < len(data.y):
-            posterior.observe(data.X[new], noise[new], problem.y)
+            with one_thread():
+                posterior.observe(data.X[new], noise[new], problem.y)
         return Fitted(problem, theta, outcome_map, posterior, carry, False, "")
+
+
+def _given_noise(data: Data) -> Array | None:
+    """Standard deviations told with the values, NaN where none was; None if there are none, or all say exact."""
+    return data.noise if data.noise is not None and np.nanmax(data.noise) > 0.0 else None
 
 
 def _thinned(n: int, most: int = _SELECT_ON) -> NDArray[np.int64]:
@@ -247,5 +248,6 @@ def _subset(problem: Problem, rows: NDArray[np.int64]) -> Problem:
 
 def _factorised(problem: Problem, theta: Array, device: torch.device) -> Posterior:
     if device.type == "cpu" and available():
-        return HostPosterior(problem, theta)
+        with one_thread(len(problem.y) < 1000):
+            return HostPosterior(problem, theta)
     return TorchPosterior(problem, theta, device)

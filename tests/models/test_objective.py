@@ -12,7 +12,9 @@ import torch
 from gpytorch.mlls import ExactMarginalLogLikelihood
 
 from gpbo.models.compiled_objective import negative_log_posterior
-from gpbo.models.objective import log_posterior
+from gpbo.models.exact import Problem
+from gpbo.models.objective import log_posterior, log_prior
+from gpbo.models.spec import default_spec
 from gpbo.numerics import available
 from gpbo.numerics.rows import KINDS
 
@@ -30,12 +32,18 @@ def torch_twin(problem, theta):
 def host_twin(problem, theta):
     (n, d), spec = problem.X.shape, problem.spec
     gradient, A, G, Z = np.empty(d + 3), np.empty((n, n)), np.empty((n, n)), np.empty((d, n))
-    known = np.zeros(n) if problem.known is None else problem.known
+    known = np.full(n, np.nan) if problem.known is None else problem.known
     X = np.ascontiguousarray(problem.X.T)
     value = negative_log_posterior(
         theta, gradient, X, problem.y, known, spec.infer_noise, KINDS[spec.kind], spec.priors(), A, G, Z
     )
     return -value * n, -gradient * n
+
+
+def differences(twin, problem, theta, step=1e-5):
+    """Gradient by central differences."""
+    shifts = step * np.eye(len(theta))
+    return np.array([(twin(problem, theta + s)[0] - twin(problem, theta - s)[0]) / (2 * step) for s in shifts])
 
 
 TWINS = [pytest.param(host_twin, id="host", marks=needs_numba), pytest.param(torch_twin, id="torch")]
@@ -197,3 +205,16 @@ def test_extreme_hyperparameters_stay_finite_or_fail_cleanly(twin, make_problem)
             value, gradient = twin(problem, moved)
             assert not math.isnan(value)
             assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_noise_known_for_some_observations_only(twin):
+    rng = np.random.default_rng(0)
+    X, y = rng.random((25, 2)), rng.standard_normal(25)
+    known = np.where(rng.random(25) < 0.5, np.nan, 0.1 + rng.random(25))
+    problem = Problem(default_spec("matern52", 2), X, y, known)
+    theta = np.array([0.1, -2.0, 0.2, -0.5, 0.3])
+    filled = Problem(default_spec("matern52", 2, infer_noise=False), X, y, problem.noise(theta))
+    density = log_prior(problem.spec.noise, torch.tensor(theta[1]))[0].item()
+    assert twin(problem, theta)[0] == pytest.approx(twin(filled, theta)[0] + density)
+    np.testing.assert_allclose(twin(problem, theta)[1], differences(twin, problem, theta), rtol=1e-6, atol=1e-6)

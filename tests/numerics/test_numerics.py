@@ -10,7 +10,7 @@ import pytest
 import threadpoolctl
 import torch
 
-from gpbo.numerics import available, host_threads
+from gpbo.numerics import available, one_thread
 from gpbo.numerics.quasi_newton import eliminate, update_curvature
 from gpbo.numerics.rows import KINDS, covariance_row, exp_row
 from gpbo.numerics.sobol import sobol
@@ -101,13 +101,13 @@ def pools():
 
 def test_threads_are_limited_inside_and_restored_after():
     before, torch_before = pools(), torch.get_num_threads()
-    with host_threads(1):
+    with one_thread():
         assert {threads for _, threads in pools()} == {1}
     assert pools() == before
-    with pytest.raises(ValueError, match="mine"), host_threads(1):
+    with pytest.raises(ValueError, match="mine"), one_thread():
         raise ValueError("mine")
     assert pools() == before
-    with host_threads(None):
+    with one_thread(False):
         assert pools() == before
     assert torch.get_num_threads() == torch_before
 
