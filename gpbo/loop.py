@@ -112,7 +112,12 @@ def minimize(
         raise ArgumentError(f"progress must be True, False or 'always', got {progress!r}.")
     if optimizer is None:
         optimizer = Optimizer(
-            _space(space), direction or "minimize", seed, n_initial=n_initial, device=device, kernel=kernel
+            _space(space),
+            "minimize" if direction is None else direction,
+            seed,
+            n_initial=n_initial,
+            device=device,
+            kernel=kernel,
         )
     else:
         fresh = seed is None and n_initial is None and device == "auto" and kernel == "auto"
@@ -124,7 +129,7 @@ def minimize(
     except NotReadyError:
         best = None
     return Result(
-        x=None if best is None else best.x,
+        x=None if best is None else best.x.copy(),
         fun=math.nan if best is None else best.value,
         params=None if best is None else best.params,
         trials=optimizer.history,

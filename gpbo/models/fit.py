@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ from gpbo.numerics.rows import KINDS
 logger = logging.getLogger(__name__)
 
 _CPU = torch.device("cpu")
+_MUCH_NOISE = math.exp(-2.0)  # an eighth of the outcomes' variance
 _COLD, _WARM = 200, 60  # most line searches; a warm start that is not done by then goes on at the next refit
 
 
@@ -50,6 +52,9 @@ def fit(
 ) -> Fit:
     """Maximises the log posterior, from an earlier fit's optimum and curvature if there is one.
 
+    A cold fit with inferred noise starts twice, from little noise and from much: the posterior often has a maximum that
+    interpolates and one that smooths, and a climb finds the one on whose side it starts.
+
     Args:
         problem: Specification and data.
         previous: An earlier fit of the same specification, usually on fewer observations.
@@ -57,10 +62,15 @@ def fit(
         compiled: Force (True) or forbid (False) the compiled host path; None takes it where it can run.
     """
     host = device.type == "cpu" and available() if compiled is None else compiled
-    start = problem.spec.start() if previous is None else previous.theta
-    curvature = None if previous is None else previous.curvature
-    iterations = _COLD if previous is None else _WARM
-    return (_fit_host if host else _fit_torch)(problem, start, curvature, device, iterations)
+    climb = _fit_host if host else _fit_torch
+    if previous is not None:
+        return climb(problem, previous.theta, previous.curvature, device, _WARM)
+    found = climb(problem, problem.spec.start(), None, device, _COLD)
+    if problem.spec.infer_noise and problem.spec.initial_noise < _MUCH_NOISE:
+        noisy = problem.spec.start()
+        noisy[1] = math.log(_MUCH_NOISE)
+        found = max(found, climb(problem, noisy, None, device, _COLD), key=lambda one: one.log_posterior)
+    return found
 
 
 def _known(problem: Problem) -> Array:

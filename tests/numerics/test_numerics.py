@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import threadpoolctl
 import torch
 
+import gpbo
 from gpbo.numerics import available, one_thread
 from gpbo.numerics.quasi_newton import eliminate, update_curvature
 from gpbo.numerics.rows import KINDS, covariance_row, exp_row
@@ -124,3 +129,46 @@ def test_importing_without_numba_finds_the_plain_path():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["-0.359828", "the compiled path is not available on this machine"]
+
+
+def test_overlapping_limits_of_several_threads_are_all_lifted():
+    before = [one["num_threads"] for one in threadpoolctl.threadpool_info()]
+    started, go_on = threading.Event(), threading.Event()
+
+    def inside():
+        with one_thread():
+            started.set()
+            go_on.wait(10)
+
+    other = threading.Thread(target=inside)
+    other.start()
+    started.wait(10)
+    with one_thread():  # begins while the other is inside, ends after it
+        go_on.set()
+        other.join(10)
+    assert [one["num_threads"] for one in threadpoolctl.threadpool_info()] == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not available(), reason="needs numba")
+def test_an_edit_of_a_file_that_others_inline_is_seen(tmp_path):
+    root = Path(gpbo.__file__).parent.parent
+    for package in ("gpbo", "kernels"):
+        shutil.copytree(root / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    script = (
+        "import numpy as np\n"
+        "from gpbo.models.compiled_objective import factorise\n"
+        "A = np.zeros((2, 2)); factorise(1, np.array([[0.0, 1.0]]), 1.0, np.zeros(2), A, np.empty((0, 0)))\n"
+        "print(A[1, 0])"
+    )
+
+    def run():
+        env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{tmp_path / 'kernels'}"}
+        done = subprocess.run([sys.executable, "-c", script], env=env, cwd=tmp_path, capture_output=True, text=True)
+        return float(done.stdout)
+
+    first = run()
+    rows = tmp_path / "gpbo" / "numerics" / "rows.py"
+    rows.write_text(rows.read_text().replace("k[j] = (1.0 + r + r * r * (1.0 / 3.0)) * e", "k[j] = e"))
+    assert first == pytest.approx((1 + 5**0.5 + 5 / 3) * np.exp(-(5**0.5)))
+    assert run() == pytest.approx(np.exp(-(5**0.5)))

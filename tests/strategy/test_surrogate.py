@@ -74,16 +74,41 @@ def test_refits_come_when_they_pay(box, snapshot, observations):
     assert refitted == [True, False, False] * 3 + [True]
 
 
-def test_noise_given_late_starts_another_model(box, snapshot, observations):
+def test_noise_given_late_counts_for_its_value_only(box, snapshot, observations):
     X, y = observations
     one = Surrogate(3, ("matern52",))
     assert one.get(snapshot(box, X=X[:250], y=y[:250]), CPU).problem.known is None
     one.commit()
     noise = np.append(np.full(250, np.nan), 0.3)
     fitted = one.get(snapshot(box, X=X[:251], y=y[:251], noise=noise), CPU)
+    assert np.isnan(fitted.problem.known[:250]).all()
+    inferred = np.exp(fitted.theta[1])
+    np.testing.assert_allclose(fitted.posterior.noise[:250], inferred)
+    assert fitted.posterior.noise[250] == pytest.approx(fitted.outcome_map.variance(y[250:251], np.array([0.3]))[0])
+
+
+def test_noise_given_for_all_is_another_model(box, snapshot, observations):
+    X, y = observations
+    one = Surrogate(3, ("matern52",))
+    fitted = one.get(snapshot(box, X=X[:30], y=y[:30], noise=np.full(30, 0.3)), CPU)
+    assert not fitted.problem.spec.infer_noise
+    one.commit()
+    noise = np.append(np.full(30, 0.3), np.nan)
+    fitted = one.get(snapshot(box, X=X[:31], y=y[:31], noise=noise), CPU)
     assert fitted.refitted
-    assert fitted.problem.known is not None
-    assert len(np.unique(fitted.problem.known)) == 1  # values told without noise get the median of the others
+    assert fitted.problem.spec.infer_noise
+
+
+def test_one_exact_value_does_not_make_the_others_exact(box, snapshot):
+    rng = np.random.default_rng(0)
+    X = rng.random((61, 3))
+    truth = np.sin(6 * X[:, 0])
+    y = truth + np.append(0.2 * rng.standard_normal(60), 0.0)
+    noise = np.append(np.full(60, np.nan), 1e-6)
+    fitted = Surrogate(3, ("matern52",)).get(snapshot(box, X=X, y=y, noise=noise), CPU)
+    mean, _ = fitted.outcome_map.backward(*fitted.posterior.predict(X))
+    assert np.sqrt(np.mean((mean - truth) ** 2)) < 0.3
+    assert fitted.posterior.noise[0] > 1e3 * fitted.posterior.noise[60]
 
 
 def test_the_same_data_give_the_same_object(box, snapshot, observations):
