@@ -2,17 +2,23 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-WORKERS ?= 2
+WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 OLDER := .venv/older
 
-.PHONY: demo test lint bench
+.PHONY: demo test integration slow lint bench
 
 demo: $(READY)
 	$(BIN)/python -m benchmarks.demo
 
-test: lint $(OLDER)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not integration"
+
+integration: $(READY) $(OLDER)  # against other packages, real servers and a browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "integration and not slow"
 	PYTHONPATH=$(CURDIR)/$(OLDER) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integrations/test_optuna.py tests/integrations/test_optuna_suite.py
+
+slow: $(READY)  # everything that takes long, browser and soak included
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check
