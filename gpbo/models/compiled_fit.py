@@ -12,8 +12,8 @@ from gpbo.numerics.runtime import jit
 Array = NDArray[np.float64]
 
 # In nats of the log posterior; a thousandth is what a fit may lack.
-_ENOUGH = 1e-5  # gain that the quadratic model still promises, below which the fit is done
-_SMALL = 1e-6  # gain of a step, two of which in a row end the fit
+_ENOUGH = 3e-5  # gain that the quadratic model still promises, below which the fit is done
+_SMALL = 3e-6  # gain of a step, two of which in a row end the fit
 
 
 @jit()
