@@ -11,9 +11,10 @@ from gpbo.numerics.runtime import jit
 
 Array = NDArray[np.float64]
 
-# In nats of the log posterior; a thousandth is what a fit may lack.
-_ENOUGH = 3e-5  # gain that the quadratic model still promises, below which the fit is done
-_SMALL = 3e-6  # gain of a step, two of which in a row end the fit
+# In nats of the log posterior; a thousandth is what a fit may lack. (cold, carried): curvature built up on the way is
+# less reliable than curvature carried from a finished fit.
+_ENOUGH = (1e-6, 3e-5)  # gain that the quadratic model still promises, below which the fit is done
+_SMALL = (1e-6, 3e-6)  # gain of a step, two of which in a row end the fit
 
 
 @jit()
@@ -57,6 +58,8 @@ def maximise_posterior(
     f = negative_log_posterior(x, g, X, y, known, infer, kind, priors, A, G, Z)
     evaluations = 1
     fresh = not carried
+    enough = _ENOUGH[1] if carried else _ENOUGH[0]
+    negligible = _SMALL[1] if carried else _SMALL[0]
     blocked = np.zeros(p, dtype=np.bool_)
     small = 0
     for _ in range(iterations):
@@ -72,7 +75,7 @@ def maximise_posterior(
             total += abs(step[i])
             if i > 0:  # the objective is quadratic in the mean, which needs no limit
                 longest = max(longest, abs(step[i]))
-        if not fresh and n * promise < _ENOUGH:
+        if not fresh and n * promise < enough:
             break
         t = min(1.0, 1.0 / total) if fresh else 1.0
         t = min(t, 2.0 / max(longest, 1e-300))  # a factor e^2 in any other hyperparameter is enough for one step
@@ -101,7 +104,7 @@ def maximise_posterior(
             x[i] = x_try[i]
             g[i] = g_try[i]
         fresh = update_curvature(H, s, change, blocked, fresh)
-        small = small + 1 if n * (f - f_try) < _SMALL else 0
+        small = small + 1 if n * (f - f_try) < negligible else 0
         f = f_try
         if small >= 2:
             break
