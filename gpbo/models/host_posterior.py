@@ -29,7 +29,8 @@ class HostPosterior:
         inverse: Inverse lengthscales, shape (d,).
         Z: Scaled inputs, one coordinate a row, shape (d, capacity).
         L: Lower factor, C order, shape (capacity, capacity).
-        beta: Shape (capacity,); zero in the rows of conditioned points, whose fantasies are kept by the acquisition.
+        beta: Shape (capacity,); zero in the rows of conditioned points, except for failed ones, which are believed to
+            disappoint. Fantasies are kept by the acquisition.
         n: Observations.
         m: Observations and conditioned points.
     """

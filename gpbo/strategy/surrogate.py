@@ -52,10 +52,15 @@ class Carry:
         """Whether the next fit would start from the very same numbers."""
         return (
             other is not None
-            and (self.n, self.refits, self.kind) == (other.n, other.refits, other.kind)
-            and np.array_equal(self.chosen.theta, other.chosen.theta)
-            and all(np.array_equal(fit.theta, other.fits[kind].theta) for kind, fit in self.fits.items())
+            and (self.n, self.compared, self.refits, self.kind) == (other.n, other.compared, other.refits, other.kind)
+            and self.fits.keys() == other.fits.keys()
+            and _same(self.chosen, other.chosen)
+            and all(_same(fit, other.fits[kind]) for kind, fit in self.fits.items())
         )
+
+
+def _same(one: Fit, other: Fit) -> bool:
+    return np.array_equal(one.theta, other.theta) and np.array_equal(one.curvature, other.curvature)
 
 
 @dataclass(frozen=True)
