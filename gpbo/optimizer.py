@@ -227,7 +227,8 @@ class Optimizer:
         Args:
             trials: A Batch or a slice of it, a Trial, an id, or several Trials or ids.
             values: One real number per trial: a float, a list, a NumPy array or a torch tensor, (q,) or (q, 1).
-            noise: Standard deviations of the values, one per value or one for all; 0 means exact. None: unknown.
+            noise: Standard deviations of the values, one per value or one for all; 0 marks an exact value among noisy
+                ones. None: unknown.
 
         Raises:
             UnknownTrialError: If a trial was never handed out.
