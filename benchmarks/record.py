@@ -25,6 +25,15 @@ def origin() -> Line:
     }
 
 
+def processor() -> str:
+    """The CPU's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
 def append(path: Path, line: Line) -> None:
     """Adds a line to a file, which need not be there yet."""
     path.parent.mkdir(parents=True, exist_ok=True)

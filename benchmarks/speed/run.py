@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import argparse
-import platform
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,15 +22,6 @@ RESULTS = Path(__file__).parent / "results"
 PROVIDERS = ("gpbo", "botorch", "botorch_local", "optuna_gp", "ax", "skopt", "gpbo_first_use", "torch")
 DEFAULT = ("gpbo", "botorch", "botorch_local", "optuna_gp", "gpbo_first_use", "torch")
 _BUDGET = 20.0  # seconds of a participant in a case, after which it is not repeated
-
-
-def processor() -> str:
-    """The CPU's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def measure(case: Case, names: list[str]) -> dict[str, list[float]]:
@@ -64,7 +54,7 @@ def lines(case: Case, seconds: dict[str, list[float]]) -> list[Line]:
                 "mean": round(1e3 * float(np.mean(times)), 3),
                 "repeats": len(times),
                 "device": "cpu",
-                "processor": processor(),
+                "processor": record.processor(),
                 "threads": 1,
             }
         )
