@@ -32,7 +32,7 @@ def _heading(lines: Lines) -> Iterator[str]:
     yield "on the host, each case in a process of its own that is confined to as many cores as there are threads;"
     yield "in parentheses, CPU time. Memory is the largest resident size of the process; in parentheses, what data and"
     yield "asks added to imports. Data: half Sobol points, half steps about the best so far, of a rotated Ackley"
-    yield "function with Levy's bowl. Every ask must give points that are distinct and new. What misses its limit is bold."
+    yield "function with Levy's bowl. Every ask must give points that are distinct and new. Misses are bold."
     yield ""
     made = sorted(
         {f"commit {line['commit']}, {line['processor']}, {line['threads']} threads" for line in lines.values()}
