@@ -1,213 +1,323 @@
-"""Tables and a picture from the result lines: ``python -m benchmarks.optimization.report`` writes results/REPORT.md."""
+"""Tables and pictures from the result lines: ``python -m benchmarks.optimization.report`` writes results/REPORT.md."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.optimization.registry import BASELINE, CASES, PROVIDERS, Case
+from benchmarks.optimization import score
+from benchmarks.optimization.member import Array, Case
+from benchmarks.optimization.registry import BASELINE, PROVIDERS
 from benchmarks.optimization.run import RESULTS, read
+from benchmarks.optimization.score import Cell
+from benchmarks.optimization.score import bootstrap as bootstrap  # used by other benchmarks
+from benchmarks.optimization.suites import HALVES, SUITES, select
 from benchmarks.record import Line
 
-Array = NDArray[np.float64]
+FRACTIONS = np.linspace(0, 1, 101)[1:]
+FRONT = "convergence.png"
 
 
 @dataclass(frozen=True)
-class Runs:
-    """All runs of one provider on one case.
+class Standing:
+    """What the cells of a suite say about one provider.
 
     Attributes:
-        seeds: Seeds in ascending order, shape (s,).
-        regret: Best value so far less the minimum, shape (s, budget), never below the case's floor.
-        seconds: Median seconds of a suggestion.
+        problems: Number of cases with its lines.
+        runs: Number of its lines.
+        score: Mean over cases of the mean score over seeds.
+        low: Lower end of the score's 90 % interval.
+        high: Its upper end.
+        rank: Mean over cases of the rank of its median regret among those that ran there.
+        places: How often it came first, second and last by median regret; shared first places count for all.
+        difference: Mean clipped difference of log10 regret against the baseline, paired by seed, with its interval;
+            None where no run is in both.
+        seconds: Median seconds of an ask.
+        unfinished: Runs that stopped early.
     """
 
-    seeds: Array
-    regret: Array
-    seconds: float
-
-
-def collect(lines: list[Line]) -> dict[str, dict[str, Runs]]:
-    """Runs by case and provider, in the order of the registry."""
-    table: dict[str, dict[str, Runs]] = {}
-    for name, case in CASES.items():
-        of_case = [line for line in lines if line["case"] == name and line["budget"] == case.budget]
-        if not of_case:
-            continue
-        minimum = case.minimum if case.minimum is not None else min(min(line["values"]) for line in of_case)
-        table[name] = {
-            provider: _runs(case, minimum, sorted(group, key=lambda line: int(line["seed"])))
-            for provider in PROVIDERS
-            if (group := [line for line in of_case if line["provider"] == provider])
-        }
-    return table
-
-
-def _runs(case: Case, minimum: float, lines: list[Line]) -> Runs:
-    best = np.minimum.accumulate([line["values"] for line in lines], axis=1)
-    seconds = np.concatenate([line["suggestion_seconds"] for line in lines])
-    seeds = np.array([line["seed"] for line in lines])
-    return Runs(seeds, np.maximum(best - minimum, case.floor), float(np.median(seconds)))
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Paired difference of log10 final regret, provider less baseline, over common seeds; negative is better."""
-
-    mean: float
+    problems: int
+    runs: int
+    score: float
     low: float
     high: float
-    better: int
-    tied: int
-    worse: int
-
-    @property
-    def verdict(self) -> str:
-        """Whether the 95 % interval excludes zero."""
-        return "better" if self.high < 0 else "worse" if self.low > 0 else "level"
+    rank: float
+    places: tuple[int, int, int]
+    difference: tuple[float, float, float] | None
+    seconds: float
+    unfinished: int
 
 
-def compare(runs: Runs, baseline: Runs) -> Comparison | None:
-    """The comparison over the seeds that both have, None without any."""
-    common, mine, theirs = np.intersect1d(runs.seeds, baseline.seeds, return_indices=True)
-    if not len(common):
+def providers(cells: Iterable[Cell]) -> list[str]:
+    """Names in lines: those of the registry in its order, then variants."""
+    return in_order({name for cell in cells for name in cell.lines})
+
+
+def in_order(names: set[str]) -> list[str]:
+    """Names of the registry in its order, then variants."""
+    return [*(name for name in PROVIDERS if name in names), *sorted(names - PROVIDERS.keys())]
+
+
+def medians(cell: Cell) -> dict[str, float]:
+    """Median log10 regret by provider, rounded so that ties are ties."""
+    return {name: round(float(np.median(list(cell.log_regret(name).values()))), 6) for name in cell.lines}
+
+
+def ranks(values: dict[str, float]) -> dict[str, float]:
+    """Ranks from 1, ties shared."""
+    from scipy.stats import rankdata
+
+    return dict(zip(values, rankdata(list(values.values())).tolist(), strict=True))
+
+
+def standing(cells: Sequence[Cell], name: str) -> Standing:
+    """What the cells say about a provider."""
+    mine = [cell for cell in cells if name in cell.lines]
+    scores = [np.array(list(found.values())) for cell in mine if (found := cell.scores(name))]
+    low, high = score.interval(scores) if scores else (float("nan"), float("nan"))
+    order = [ranks(medians(cell)) for cell in mine if len(cell.lines) > 1]
+    places = (
+        sum(each[name] == min(each.values()) for each in order),
+        sum(each[name] == sorted(set(each.values()))[1] for each in order if len(set(each.values())) > 1),
+        sum(each[name] == max(each.values()) > min(each.values()) for each in order),
+    )
+    lines = [line for cell in mine for line in cell.lines[name].values()]
+    return Standing(
+        problems=len(mine),
+        runs=len(lines),
+        score=float(np.mean([each.mean() for each in scores])) if scores else float("nan"),
+        low=low,
+        high=high,
+        rank=float(np.mean([each[name] for each in order])) if order else float("nan"),
+        places=places,
+        difference=_difference(mine, name),
+        seconds=float(np.nanmedian([cell.seconds(name) for cell in mine])),
+        unfinished=sum(not line.get("finished", True) for line in lines),
+    )
+
+
+def _difference(cells: Sequence[Cell], name: str) -> tuple[float, float, float] | None:
+    groups: list[Array] = []
+    for cell in cells:
+        if name == BASELINE or BASELINE not in cell.lines:
+            continue
+        mine, theirs = cell.log_regret(name), cell.log_regret(BASELINE)
+        common = sorted(mine.keys() & theirs.keys())
+        if common:
+            groups.append(np.clip([mine[seed] - theirs[seed] for seed in common], -1.0, 1.0))
+    if not groups:
         return None
-    difference = np.log10(runs.regret[mine, -1]) - np.log10(baseline.regret[theirs, -1])
-    low, high = bootstrap(difference)
-    tied = np.abs(difference) < 1e-6
-    better, worse = (difference < 0) & ~tied, (difference > 0) & ~tied
-    return Comparison(float(difference.mean()), low, high, int(better.sum()), int(tied.sum()), int(worse.sum()))
+    low, high = score.interval(groups)
+    return float(np.mean([each.mean() for each in groups])), low, high
 
 
-def bootstrap(values: Array, samples: int = 10_000) -> tuple[float, float]:
-    """95 % percentile interval of the mean, with a fixed seed."""
-    picks = np.random.default_rng(0).integers(len(values), size=(samples, len(values)))
-    low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)
-
-
-def markdown(table: dict[str, dict[str, Runs]], lines: list[Line], baseline: str) -> str:
+def markdown(suites: dict[str, list[Cell]], lines: Sequence[Line]) -> str:
     """The report's text."""
-    return "\n".join([*_heading(lines, baseline), *_summary(table, baseline), *_cases(table, baseline)]) + "\n"
+    parts = [*_heading(lines), *(text for name, cells in suites.items() for text in _suite(name, cells))]
+    return "\n".join(parts) + "\n"
 
 
-def _heading(lines: list[Line], baseline: str) -> Iterator[str]:
+def _heading(lines: Sequence[Line]) -> Iterator[str]:
     yield "# Quality per evaluation"
     yield ""
     yield "Made by `python -m benchmarks.optimization.report` from the `.jsonl` files beside it."
     yield ""
-    yield "Every optimizer gets the same budget, one thread, and for each seed the same initial design. Regret is the"
-    yield "best value found less the minimum (for the forests, less the best value of all runs). *Difference* is the"
-    yield f"mean paired difference of log10 final regret against `{baseline}`, with its 95 % bootstrap interval over"
-    yield "seeds; below zero is better. *Won/tied/lost* counts seeds. Suggestion times are from shared cores."
+    yield "Every optimizer gets the same budget, one thread, and for each seed the same initial design. *Score*: 0"
+    yield "is the median of Sobol's runs on a problem, 1 the best final value of all runs on it, in between linear"
+    yield "in log10 of the regret, or in the value where the minimum is not known (marked *); clipped to [-1, 1],"
+    yield "averaged over seeds, then over problems. Intervals are 90 %, by drawing problems and, in each, seeds"
+    yield "again. *Rank* is that of the median regret among those who ran on the problem; *first/second/last*"
+    yield f"counts problems. *Difference* is the mean paired difference of log10 final regret against `{BASELINE}`,"
+    yield f"clipped to [-1, 1]; above zero is worse than `{BASELINE}`. *Cut* counts runs that failed or hit a limit."
+    yield "Pictures show the share of targets reached against evaluations; targets are even in score, and numbers"
+    yield "in brackets count problems."
+    yield "Times are from shared cores."
     yield ""
-    for provider in PROVIDERS:
-        mine = [line for line in lines if line["provider"] == provider]
-        package = _package(provider)
-        origins = sorted({(line["versions"][package], line["commit"]) for line in mine})
-        if origins:
-            made = "; ".join(f"{package} {version}, commit {commit}" for version, commit in origins)
-            yield f"- `{provider}`: {made}"
+    for name in in_order({line["provider"] for line in lines}):
+        package = _package(name)
+        mine = [line for line in lines if line["provider"] == name]
+        versions = sorted({line["versions"].get(package) or "" for line in mine} - {""})
+        commits = sorted({line["commit"] for line in mine})
+        more = f" and {len(commits) - 4} more" if len(commits) > 4 else ""
+        made = f"{package} {', '.join(versions)}, " if versions else ""
+        yield f"- `{name}`: {made}commit {', '.join(commits[:4])}{more}"
 
 
 def _package(provider: str) -> str:
     return {"sobol": "scipy"}.get(provider, provider.split("_")[0])
 
 
-def _summary(table: dict[str, dict[str, Runs]], baseline: str) -> Iterator[str]:
+def _suite(suite: str, cells: Sequence[Cell]) -> Iterator[str]:
+    names = providers(cells)
+    found = {name: standing(cells, name) for name in names}
+    order = sorted(names, key=lambda name: -np.nan_to_num(found[name].score, nan=-2.0))
     yield ""
-    yield f"## Against `{baseline}`"
+    yield f"## {suite}"
     yield ""
-    yield "| optimizer | cases better | level | worse | won/tied/lost |"
-    yield "|---|---|---|---|---|"
-    for provider in PROVIDERS:
-        all_of_it = [
-            result
-            for runs in table.values()
-            if provider != baseline and {provider, baseline} <= runs.keys()
-            if (result := compare(runs[provider], runs[baseline]))
+    yield "| optimizer | problems | runs | score | interval | rank | first/second/last | difference | s/ask | cut |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for name in order:
+        each = found[name]
+        difference = ""
+        if each.difference:
+            mean, low, high = each.difference
+            difference = f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+        row = [
+            f"`{name}`",
+            str(each.problems),
+            str(each.runs),
+            f"{each.score:.3f}",
+            f"[{each.low:.3f}, {each.high:.3f}]",
         ]
-        if all_of_it:
-            verdicts = [each.verdict for each in all_of_it]
-            counts = " | ".join(str(verdicts.count(word)) for word in ("better", "level", "worse"))
-            sums = "/".join(str(sum(getattr(each, word) for each in all_of_it)) for word in ("better", "tied", "worse"))
-            yield f"| `{provider}` | {counts} | {sums} |"
+        row += [f"{each.rank:.2f}", "/".join(map(str, each.places)), difference, f"{each.seconds:.2g}"]
+        yield "| " + " | ".join([*row, str(each.unfinished or "")]) + " |"
     yield ""
-    yield "![best regret against evaluations](convergence.png)"
+    yield f"![share of targets reached against share of the budget]({suite}.png)"
+    for title, group in GROUPS.items():
+        yield from _grouped(title, group, cells, order)
+    yield ""
+    yield "Median final regret (at half of the budget):"
+    yield ""
+    yield "| problem | evaluations | batch | " + " | ".join(f"`{name}`" for name in order) + " |"
+    yield "|---" * (3 + len(order)) + "|"
+    for cell in sorted(cells, key=lambda cell: (cell.case.batch, score.family(cell.case))):
+        yield _row(cell, order)
 
 
-def _cases(table: dict[str, dict[str, Runs]], baseline: str) -> Iterator[str]:
-    for name, runs in table.items():
-        case = CASES[name]
-        yield ""
-        yield f"## {name}"
-        yield ""
-        yield f"{case.space.n_params} parameters; {case.budget} evaluations, the first {case.n_initial} shared by all."
-        yield ""
-        yield "| optimizer | seeds | median regret | at half | difference | won/tied/lost | verdict | s/suggestion |"
-        yield "|---|---|---|---|---|---|---|---|"
-        for provider, each in runs.items():
-            final, half = np.median(each.regret[:, -1]), np.median(each.regret[:, case.budget // 2 - 1])
-            cells = [f"`{provider}`", str(len(each.seeds)), _regret(final, case), _regret(half, case)]
-            result = compare(each, runs[baseline]) if baseline in runs and provider != baseline else None
-            if result:
-                cells.append(f"{result.mean:+.2f} [{result.low:+.2f}, {result.high:+.2f}]")
-                cells += [f"{result.better}/{result.tied}/{result.worse}", result.verdict]
-            else:
-                cells += ["", "", ""]
-            yield "| " + " | ".join([*cells, f"{each.seconds:.2g}"]) + " |"
+GROUPS: dict[str, Callable[[Case], str]] = {
+    "family": score.family,
+    "parameters": lambda case: str(score.dimension(case)),
+    "evaluations (batch)": lambda case: f"{case.budget} ({case.batch})",
+}
 
 
-def _regret(value: float, case: Case) -> str:
-    return "0" if value <= case.floor else f"{value:.2g}"
+def _grouped(title: str, group: Callable[[Case], str], cells: Sequence[Cell], order: Sequence[str]) -> Iterator[str]:
+    labels = sorted({group(cell.case) for cell in cells}, key=lambda text: (int(_digits(text) or 0), text))
+    if len(labels) < 2:
+        return
+    yield ""
+    yield f"Mean score by {title}:"
+    yield ""
+    yield f"| {title} | problems | " + " | ".join(f"`{name}`" for name in order) + " |"
+    yield "|---" * (2 + len(order)) + "|"
+    for label in labels:
+        inside = [cell for cell in cells if group(cell.case) == label]
+        row = []
+        for name in order:
+            means = [np.mean(list(s.values())) for cell in inside if name in cell.lines and (s := cell.scores(name))]
+            row.append(f"{np.mean(means):.2f}" if means else "")
+        yield f"| {label} | {len(inside)} | " + " | ".join(row) + " |"
 
 
-def picture(table: dict[str, dict[str, Runs]], path: Path) -> None:
+def _digits(text: str) -> str:
+    first = text.split()[0]
+    return first if first.isdigit() else ""
+
+
+def _row(cell: Cell, order: Sequence[str]) -> str:
+    values = medians(cell)
+    texts = []
+    for name in order:
+        if name not in cell.lines:
+            texts.append("")
+            continue
+        text = _regret(10 ** values[name], cell)
+        if len(values) > 1 and values[name] == min(values.values()):
+            text = f"**{text}**"
+        half = float(np.median(list(cell.log_regret(name, 0.5).values())))
+        texts.append(f"{text} ({_regret(10**half, cell)})")
+    mark = "" if cell.exact else "*"
+    return f"| {cell.case.problem}{mark} | {cell.case.budget} | {cell.case.batch} | " + " | ".join(texts) + " |"
+
+
+def _regret(value: float, cell: Cell) -> str:
+    return "0" if value <= cell.floor * 1.0001 else f"{value:.2g}"
+
+
+def profile(cells: Sequence[Cell], name: str) -> Array | None:
+    """Mean share of targets reached against the share of the budget, cases alike; None without scores."""
+    rows = [found.mean(0) for cell in cells if name in cell.lines and len(found := cell.profile(name, FRACTIONS))]
+    return np.mean(rows, axis=0) if rows else None
+
+
+def profiles(cells: Sequence[Cell], path: Path, title: str) -> None:
+    """The data profile of a suite: one line an optimizer, with how many of its problems it stands for."""
+    from matplotlib import pyplot as plt
+
+    figure, ax = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+    for index, name in enumerate(providers(cells)):
+        shares = profile(cells, name)
+        if shares is None:
+            continue
+        n = sum(name in cell.lines for cell in cells)
+        width = 2.4 if name == BASELINE else 1.3
+        style = ("-", "--", ":")[index // 10 % 3]
+        label = f"{name} ({n})"
+        ax.plot(100 * FRACTIONS, shares, color=f"C{index % 10}", linestyle=style, linewidth=width, label=label)
+    ax.set(title=title, xlabel="evaluations, % of the budget", ylabel="share of targets reached", ylim=(0, None))
+    ax.grid(alpha=0.25)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(fontsize="small", ncols=2)
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+
+
+def convergence(cells: Sequence[Cell], path: Path) -> None:
     """Median regret against evaluations with the middle half of the runs shaded, one panel a case."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
     columns = 3
-    rows = -(-len(table) // columns)
+    rows = -(-len(cells) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(4.2 * columns, 3.2 * rows), squeeze=False, layout="constrained")
-    for ax in axes.flat[len(table) :]:
+    for ax in axes.flat[len(cells) :]:
         ax.remove()
-    for ax, (name, runs) in zip(axes.flat, table.items(), strict=False):
-        for index, provider in enumerate(PROVIDERS):
-            if provider not in runs:
+    names = providers(cells)
+    for ax, cell in zip(axes.flat, cells, strict=False):
+        for name in names:
+            runs = [score.curve(line) for line in cell.lines.get(name, {}).values() if line.get("finished", True)]
+            if not runs:
                 continue
-            low, middle, high = np.percentile(runs[provider].regret, [25, 50, 75], axis=0)
-            x = np.arange(1, len(middle) + 1)
-            width = 2.2 if provider == "gpbo" else 1.3
-            ax.plot(x, middle, color=f"C{index}", label=provider, linewidth=width, zorder=3 if index == 0 else 2)
-            ax.fill_between(x, low, high, color=f"C{index}", alpha=0.12, linewidth=0)
-        ax.axvline(CASES[name].n_initial, color="0.6", linestyle=":", linewidth=1)
-        ax.set(title=name, yscale="log", xlabel="evaluations", ylabel="regret")
+            regret = np.maximum(np.array([best for _, best in runs]) - cell.minimum, cell.floor)
+            low, middle, high = np.percentile(regret, [25, 50, 75], axis=0)
+            color = f"C{names.index(name) % 10}"
+            ax.plot(runs[0][0], middle, color=color, label=name, linewidth=2.2 if name == BASELINE else 1.3)
+            ax.fill_between(runs[0][0], low, high, color=color, alpha=0.12, linewidth=0)
+        ax.axvline(cell.case.n_initial, color="0.6", linestyle=":", linewidth=1)
+        ax.set(title=cell.case.problem, yscale="log", xlabel="evaluations", ylabel="regret")
         ax.grid(alpha=0.25)
     axes.flat[0].legend(fontsize="small")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
-def main() -> None:
+def by_suite(lines: Sequence[Line], half: str = "all") -> dict[str, list[Cell]]:
+    """The cells of each suite that has lines, in the order of the suites."""
+    cells = {cell.case: cell for cell in score.collect(lines)}
+    table = {name: [cells[case] for case in select(name, half) if case in cells] for name in SUITES}
+    return {name: found for name, found in table.items() if found}
+
+
+def main(arguments: list[str] | None = None) -> None:
     """The command line."""
+    import matplotlib
+
+    matplotlib.use("Agg")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--baseline", choices=PROVIDERS, default=BASELINE)
-    options = parser.parse_args()
+    parser.add_argument("--half", choices=HALVES, default="all")
+    options = parser.parse_args(arguments)
     lines = read(options.results)
-    table = collect(lines)
-    text = markdown(table, lines, options.baseline)
-    (options.results / "REPORT.md").write_text(text)
-    picture(table, options.results / "convergence.png")
-    print(text)
+    suites = by_suite(lines, options.half)
+    (options.results / "REPORT.md").write_text(markdown(suites, lines))
+    for name, cells in suites.items():
+        profiles(cells, options.results / f"{name}.png", name)
+        if name == "classic":
+            convergence(cells, options.results / FRONT)
+    print(f"{options.results / 'REPORT.md'}: {len(lines)} runs in {', '.join(suites) or 'no suite'}")
 
 
 if __name__ == "__main__":
