@@ -17,6 +17,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,7 +145,7 @@ class _History:
 
     def __init__(self, problem: Member, seed: int) -> None:
         self.problem = problem
-        self.rng = np.random.default_rng(seed)
+        self.rng = np.random.default_rng([seed, 1])  # not the numbers that an optimizer may draw
         self.observed: list[float] = []
         self.true: list[float] = []
 
@@ -225,10 +226,20 @@ Task = tuple["Case", Variant, int, float | None]
 def run_all(tasks: list[tuple[str, Task]], jobs: int) -> Iterator[tuple[str, Line]]:
     """Lines of the tasks with their suites as they finish, from ``jobs`` processes with one thread each."""
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        futures = {pool.submit(run, *task): suite for suite, task in tasks}
-        for future in as_completed(list(futures)):
-            yield futures.pop(future), future.result()
+    while tasks:
+        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+            futures = {pool.submit(run, *task): (suite, task) for suite, task in tasks}
+            try:
+                for future in as_completed(list(futures)):
+                    line = future.result()
+                    yield futures.pop(future)[0], line
+                return
+            except BrokenProcessPool:
+                tasks = list(futures.values())
+        # tasks start in order: the one whose process died is among the first
+        for suite, (case, variant, seed, _) in tasks[: jobs + 1]:
+            print(f"A process died: no line for {variant.name} on {case.problem} of {suite}, seed {seed}.")
+        tasks = tasks[jobs + 1 :]
 
 
 def parse_variant(text: str) -> Variant:
