@@ -74,6 +74,7 @@ class Space:
         self.n_params = len(self._parameters)
         self.unnamed = False
         self._single = self.cardinality == 1
+        self._enumerated: tuple[Floats, list[Hashable]] | None = None
         self.dim: int = 1 if self._single else ends[-1]
         levels = [1] if self._single else [level for one in self._codings for level in one.levels]
         self.levels: NDArray[np.int64] = np.array(levels, dtype=np.int64)
@@ -291,6 +292,15 @@ class Space:
             codes.append(code)
         row: Floats = self.encode_codes([tuple(reversed(codes))])[0]
         return row
+
+    def enumerated(self) -> tuple[Floats, list[Hashable]]:
+        """All points of a finite space and their keys, in the order of :meth:`point`; kept from the first call on."""
+        if self._enumerated is None:
+            assert self.cardinality is not None
+            rows = np.array([self.point(index) for index in range(self.cardinality)])
+            rows.flags.writeable = False
+            self._enumerated = rows, self.keys(rows)
+        return self._enumerated
 
     def _read(self, name: str, parameter: Parameter, value: Any, slack: float = 0.0, as_number: bool = False) -> Code:
         try:

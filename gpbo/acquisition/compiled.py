@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from gpbo.models.compiled_objective import solve_factor
 from gpbo.models.compiled_posterior import whitened_rows
-from gpbo.numerics.rows import log_improvement
+from gpbo.numerics.rows import covariance_row, log_improvement
 from gpbo.numerics.runtime import jit
 
 Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 LOG_EI, MEAN = 0, 1
 _MIN_VARIANCE = 1e-12  # BoTorch's clamp in its analytic acquisition functions
@@ -102,7 +103,7 @@ def evaluate(
     L: Array,
     beta: Array,
     first: int,
-    m: int,
+    ends: Counts,
     normals: Array,
     best: Array,
     V: Array,
@@ -110,13 +111,17 @@ def evaluate(
 ) -> Array:
     """Acquisition values at the rows of U, to be maximised, and their gradients.
 
+    Row r is conditioned on the first ``ends[r]`` points: the leading block of a bordered factor is the factor of the
+    first points alone, so that one factor serves the picks of a batch, each of which is conditioned on those before it.
+
     Args:
         U: Points, shape (R, d).
         gradient: Receives the gradients, shape (R, d), or has shape (0, 0) when only values are wanted.
         mode: LOG_EI or MEAN.
-        kind, scale, constant, inverse, Z, L, beta: The posterior; rows from ``first`` to ``m`` carry fantasies.
-        normals: Fantasies of the rows from ``first`` on, shape (>= m - first, S).
-        best: Incumbent of each fantasy, shape (S,).
+        kind, scale, constant, inverse, Z, L, beta: The posterior; rows from ``first`` on carry fantasies.
+        ends: Observations and conditioned points that count, for each row of U, shape (R,).
+        normals: Fantasies of the rows from ``first`` on, shape (>= max(ends) - first, S).
+        best: Incumbent of each fantasy, shape (R, S), or (1, S) for all rows of U.
         V, W: Scratch, shapes (R, capacity).
 
     Returns:
@@ -124,11 +129,15 @@ def evaluate(
     """
     R, d = U.shape
     want = gradient.shape[0] == R and gradient.shape[1] == d
-    whitened_rows(kind, scale, U, inverse, Z, L, m, V, W)
-    values = np.empty(R)
-    slopes = np.empty(best.shape[0])
+    most = 0
     for r in range(R):
-        v = V[r]
+        most = max(most, ends[r])
+    whitened_rows(kind, scale, U, inverse, Z, L, most, V, W)
+    values = np.empty(R)
+    slopes = np.empty(best.shape[1])
+    for r in range(R):
+        v, m = V[r], ends[r]
+        incumbents = best[r] if best.shape[0] > 1 else best[0]
         mean, variance = moments(v, beta, scale, m)
         mean += constant
         if mode == MEAN:
@@ -137,7 +146,7 @@ def evaluate(
             slopes[:] = 0.0
         else:
             sd = math.sqrt(variance)
-            values[r], up, density = mixture(mean, sd, v, first, m, normals, best, slopes)
+            values[r], up, density = mixture(mean, sd, v, first, m, normals, incumbents, slopes)
             dv = -density / sd if variance > _MIN_VARIANCE else 0.0
         if want:
             for i in range(m):
@@ -145,24 +154,79 @@ def evaluate(
             if mode != MEAN:
                 for p in range(first, m):
                     s = 0.0
-                    for k in range(best.shape[0]):
+                    for k in range(best.shape[1]):
                         s += slopes[k] * normals[p - first, k]
                     v[p] += s
+            for i in range(m, most):
+                v[i] = 0.0
     if want:
-        solve_factor(L, L.shape[0], m, V, R, True)
+        solve_factor(L, L.shape[0], most, V, R, True)
         for r in range(R):
-            input_gradient(V[r], W[r], U[r] * inverse, inverse, Z, m, gradient[r])
+            input_gradient(V[r], W[r], U[r] * inverse, inverse, Z, ends[r], gradient[r])
     return values
 
 
+@jit(fast={"reassoc", "contract", "nsz"})
+def condition_rows(
+    kind: int,
+    scale: float,
+    U: Array,
+    inverse: Array,
+    Z: Array,
+    L: Array,
+    beta: Array,
+    row: int,
+    normals: Array,
+    V: Array,
+    mean: Array,
+    variance: Array,
+    shifts: Array,
+) -> None:
+    """Moments at a fixed set of points after the factor got row ``row``: O(row) a point instead of a new solve.
+
+    Args:
+        kind, scale, inverse, Z, L, beta: The posterior.
+        U: The points, shape (R, d).
+        row: The new row of the factor.
+        normals: Fantasies of its point, shape (S,), or of shape (0,) if it has none.
+        V: Whitened rows, shape (R, capacity); entry ``row`` of each is written.
+        mean, variance: Moments, shape (R,); updated.
+        shifts: Of the mean under each fantasy, shape (R, S); updated.
+    """
+    R, d = U.shape
+    squared, k_row, scratch = np.empty(R), np.empty(R), np.empty(R)
+    for r in range(R):
+        s = 0.0
+        for k in range(d):
+            t = U[r, k] * inverse[k] - Z[k, row]
+            s += t * t
+        squared[r] = s
+    covariance_row(kind, scale, squared, k_row, scratch, R)
+    for r in range(R):
+        s = k_row[r]
+        for i in range(row):
+            s -= V[r, i] * L[row, i]
+        s /= L[row, row]
+        V[r, row] = s
+        mean[r] += s * beta[row]
+        variance[r] -= s * s
+        for j in range(normals.shape[0]):
+            shifts[r, j] += s * normals[j]
+
+
 @jit()
-def screen_values(
-    V: Array, scale: float, constant: float, beta: Array, first: int, m: int, normals: Array, best: Array
-) -> Array:
-    """LogEI for points whose whitened rows V (R, capacity) are known; the other arguments as in ``evaluate``."""
-    values = np.empty(V.shape[0])
-    slopes = np.empty(best.shape[0])
-    for r in range(V.shape[0]):
-        mean, variance = moments(V[r], beta, scale, m)
-        values[r] = mixture(mean + constant, math.sqrt(variance), V[r], first, m, normals, best, slopes)[0]
+def screen_values(mean: Array, variance: Array, shifts: Array, best: Array) -> Array:
+    """LogEI from moments (R,) and the shifts of the mean under each fantasy (R, S); ``best`` has shape (S,)."""
+    R, S = shifts.shape
+    values, logs = np.empty(R), np.empty(S)
+    for r in range(R):
+        sd = math.sqrt(max(variance[r], _MIN_VARIANCE))
+        largest = -np.inf
+        for s in range(S):
+            logs[s] = log_improvement((mean[r] + shifts[r, s] - best[s]) / sd)[0]
+            largest = max(largest, logs[s])
+        total = 0.0
+        for s in range(S):
+            total += math.exp(logs[s] - largest)
+        values[r] = math.log(sd) + largest + math.log(total / S)
     return values

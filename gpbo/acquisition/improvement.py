@@ -10,20 +10,27 @@ Sources: Ament et al. 2023 (LogEI); Wilson, Hutter and Deisenroth 2018 (greedy b
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 from scipy.special import ndtri
 
-from gpbo.acquisition.compiled import LOG_EI, evaluate, screen_values
-from gpbo.models.compiled_posterior import extend_rows
+from gpbo.acquisition.compiled import LOG_EI, condition_rows, evaluate, screen_values
 from gpbo.models.host_posterior import HostPosterior
 from gpbo.models.spec import Array
-from gpbo.numerics import one_thread
+from gpbo.numerics import ALL_THREADS_FROM, memory, one_thread
 from gpbo.numerics.sobol import sobol
+
+Indices: TypeAlias = NDArray[np.int64]
+Arguments: TypeAlias = tuple[int, int, float, float, Array, Array, Array, Array, int, Indices, Array, Array]
 
 _NO_GRADIENT = np.empty((0, 0))
 DISAPPOINTMENT = 3.0
+_TOGETHER = 4  # new points from which a product beats updates one by one
 _SCREEN_SAMPLES = 16  # fantasies used to rank raw candidates; the search itself uses all
 
 
@@ -31,6 +38,19 @@ def base_normals(points: int, samples: int, seed: int) -> Array:
     """Standard normals by inverting a scrambled Sobol sequence, shape (points, samples)."""
     uniform = np.clip(sobol(points, samples, seed=seed), 1e-12, 1.0 - 1e-12)
     return np.ascontiguousarray(ndtri(uniform).T)
+
+
+class Acquisition(Protocol):
+    """What a search needs of an acquisition function; points are numpy rows of the unit cube."""
+
+    def values(self, U: Array) -> Array:
+        """Values at the rows of U, shape (R,)."""
+
+    def values_and_gradients(self, U: Array) -> tuple[Array, Array]:
+        """Values (R,) and gradients (R, D)."""
+
+    def of(self, rows: Indices) -> Acquisition:
+        """The function for points that stem from these starts of a search; where all starts share one, itself."""
 
 
 class Screen(Protocol):
@@ -41,15 +61,12 @@ class Screen(Protocol):
     def values(self) -> Array:
         """Acquisition values, shape (R,)."""
 
+    def shortlist(self, rows: Indices) -> Screen:
+        """A set of some of the candidates, at the present state."""
 
-class Improvement(Protocol):
-    """What a search needs of an acquisition function; points are numpy rows of the unit cube."""
 
-    def values(self, U: Array) -> Array:
-        """Values at the rows of U, shape (R,)."""
-
-    def values_and_gradients(self, U: Array) -> tuple[Array, Array]:
-        """Values (R,) and gradients (R, D)."""
+class Improvement(Acquisition, Protocol):
+    """An expected improvement that points can be added to."""
 
     def believe(self, U: Array, *, failed: bool = False) -> None:
         """Conditions on points with one outcome each, the posterior mean; only before the first ``fantasise``.
@@ -62,8 +79,30 @@ class Improvement(Protocol):
     def fantasise(self, U: Array) -> None:
         """Conditions on points one after the other, with one fantasy of each per sample."""
 
+    def mark(self) -> Mark:
+        """What has been conditioned on so far."""
+
+    def rewind(self, mark: Mark) -> None:
+        """Forgets what was conditioned on after the mark."""
+
+    def at(self, marks: Sequence[Mark]) -> Acquisition:
+        """The function in which point r is conditioned on what was there at ``marks[r]``."""
+
     def screen(self, U: Array) -> Screen:
         """The candidates U as a set to choose starts from."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A state of an improvement.
+
+    Attributes:
+        m: Observations and conditioned points.
+        best: Incumbent of each fantasy, shape (S,).
+    """
+
+    m: int
+    best: Array
 
 
 class HostImprovement:
@@ -82,98 +121,182 @@ class HostImprovement:
         self.normals = normals
         self.best: Array = np.full(normals.shape[1], -np.inf if best is None else best)
 
-    @property
-    def arguments(self) -> tuple[int, int, float, float, Array, Array, Array, Array, int, int, Array, Array]:
-        """The leading arguments of the compiled functions, from the mode on."""
+    def arguments(self, R: int) -> Arguments:
+        """The leading arguments of the compiled functions for R points, from the mode on."""
         p = self.posterior
         best, normals = self.best, self.normals
         if p.m == self.first:  # all fantasies are alike until something is conditioned on
             best, normals = best[:1], normals[:, :1]
-        return (
-            LOG_EI,
-            p.kind,
-            p.scale,
-            p.constant,
-            p.inverse,
-            p.Z,
-            p.L,
-            p.beta,
-            self.first,
-            p.m,
-            np.ascontiguousarray(normals),
-            np.ascontiguousarray(best),
-        )
+        ends = np.full(R, p.m)
+        return (LOG_EI, *_model(p), self.first, ends, np.ascontiguousarray(normals), best[None].copy())
 
     def values(self, U: Array) -> Array:
         """Values at the rows of U, shape (R,)."""
-        V = np.empty((len(U), self.posterior.L.shape[0]))
-        with one_thread():
-            return evaluate(np.ascontiguousarray(U), _NO_GRADIENT, *self.arguments, V, _NO_GRADIENT)
+        return _values(self, U)
 
     def values_and_gradients(self, U: Array) -> tuple[Array, Array]:
         """Values (R,) and gradients (R, D)."""
-        U = np.ascontiguousarray(U)
-        V, W = np.empty((2, len(U), self.posterior.L.shape[0]))
-        gradient = np.empty_like(U)
-        with one_thread():
-            return evaluate(U, gradient, *self.arguments, V, W), gradient
+        return _values_and_gradients(self, U)
+
+    def of(self, rows: Indices) -> HostImprovement:
+        """Itself: all starts share one function."""
+        return self
 
     def believe(self, U: Array, *, failed: bool = False) -> None:
         """Conditions on points with one outcome each; see ``Improvement.believe``."""
         p = self.posterior
         assert p.m == self.first
-        for u in U:
-            p.condition(u[None])
-            row = p.L[p.m - 1, : p.m]
-            mean = p.constant + row[:-1] @ p.beta[: p.m - 1]
+        p.condition(U)
+        for m in range(self.first, p.m):
+            row = p.L[m, : m + 1]
+            mean = p.constant + row[:-1] @ p.beta[:m]
             if failed:
-                p.beta[p.m - 1] = max(min((self.best[0] - mean) / row[-1], 0.0), -DISAPPOINTMENT)
-            self.best = np.maximum(self.best, mean + row[-1] * p.beta[p.m - 1])
+                p.beta[m] = max(min((self.best[0] - mean) / row[-1], 0.0), -DISAPPOINTMENT)
+            self.best = np.maximum(self.best, mean + row[-1] * p.beta[m])
         self.first = p.m
 
     def fantasise(self, U: Array) -> None:
         """Conditions on points one after the other, with one fantasy of each per sample."""
         p = self.posterior
-        for u in U:
-            p.condition(u[None])
-            row = p.L[p.m - 1, : p.m]  # = [l, sd]: the fantasy is c + l'beta + sum l_j z_j + sd z
-            j = p.m - self.first
-            if j > len(self.normals):
-                self.normals = np.vstack([self.normals, np.zeros((j - len(self.normals), self.normals.shape[1]))])
-            fantasy = p.constant + row @ p.beta[: p.m] + row[self.first :] @ self.normals[:j]
+        start = p.m
+        p.condition(U)
+        missing = p.m - self.first - len(self.normals)
+        if missing > 0:
+            self.normals = np.vstack([self.normals, np.zeros((missing, self.normals.shape[1]))])
+        for m in range(start + 1, p.m + 1):
+            row = p.L[m - 1, :m]  # = [l, sd]: the fantasy is c + l'beta + sum l_j z_j + sd z
+            fantasy = p.constant + row @ p.beta[:m] + row[self.first :] @ self.normals[: m - self.first]
             self.best = np.maximum(self.best, fantasy)
+
+    def mark(self) -> Mark:
+        """What has been conditioned on so far."""
+        return Mark(self.posterior.m, self.best)
+
+    def rewind(self, mark: Mark) -> None:
+        """Forgets what was conditioned on after the mark."""
+        self.posterior.rewind(mark.m)
+        self.best = mark.best
+
+    def at(self, marks: Sequence[Mark]) -> HostPrefixes:
+        """The function in which point r is conditioned on what was there at ``marks[r]``."""
+        return HostPrefixes(self, np.array([mark.m for mark in marks]), np.array([mark.best for mark in marks]))
 
     def screen(self, U: Array) -> HostScreen:
         """The candidates U as a set to choose starts from."""
         return HostScreen(self, U)
 
 
+class HostPrefixes:
+    """A ``HostImprovement`` whose points see different numbers of the conditioned points."""
+
+    def __init__(self, improvement: HostImprovement, ends: Indices, best: Array) -> None:
+        self._improvement, self._ends, self._best = improvement, ends, best
+        self.posterior = improvement.posterior
+
+    def arguments(self, R: int) -> Arguments:
+        """The leading arguments of the compiled functions, from the mode on; R is the number of marks."""
+        assert len(self._ends) == R
+        base = self._improvement
+        return (
+            LOG_EI,
+            *_model(base.posterior),
+            base.first,
+            self._ends,
+            np.ascontiguousarray(base.normals),
+            np.ascontiguousarray(self._best),
+        )
+
+    def values(self, U: Array) -> Array:
+        """Values at the rows of U, shape (R,)."""
+        return _values(self, U)
+
+    def values_and_gradients(self, U: Array) -> tuple[Array, Array]:
+        """Values (R,) and gradients (R, D)."""
+        return _values_and_gradients(self, U)
+
+    def of(self, rows: Indices) -> HostPrefixes:
+        """The function for points that stem from these rows."""
+        return HostPrefixes(self._improvement, self._ends[rows], self._best[rows])
+
+
+def _model(p: HostPosterior) -> tuple[int, float, float, Array, Array, Array, Array]:
+    return p.kind, p.scale, p.constant, p.inverse, p.Z, p.L, p.beta
+
+
+def _values(acquisition: HostImprovement | HostPrefixes, U: Array) -> Array:
+    U = np.ascontiguousarray(U)
+    values = np.empty(len(U))
+
+    def evaluate_some(start: int, stop: int) -> None:
+        arguments = acquisition.of(np.arange(start, stop)).arguments(stop - start)
+        V = np.empty((stop - start, arguments[6].shape[0]))
+        values[start:stop] = evaluate(U[start:stop], _NO_GRADIENT, *arguments, V, _NO_GRADIENT)
+
+    with one_thread(acquisition.posterior.m < ALL_THREADS_FROM):
+        memory.in_pieces(evaluate_some, len(U), 8 * acquisition.posterior.L.shape[0], "values of the acquisition")
+    return values
+
+
+def _values_and_gradients(acquisition: HostImprovement | HostPrefixes, U: Array) -> tuple[Array, Array]:
+    U = np.ascontiguousarray(U)
+    arguments = acquisition.arguments(len(U))
+    V, W = np.empty((2, len(U), arguments[6].shape[0]))
+    gradient = np.empty_like(U)
+    with one_thread(acquisition.posterior.m < 4 * ALL_THREADS_FROM):
+        return evaluate(U, gradient, *arguments, V, W), gradient
+
+
 class HostScreen:
-    """Whitened rows of all candidates, extended by O(m) a candidate for every point conditioned on."""
+    """Moments at all candidates, brought up to date by O(m) a candidate for every point conditioned on."""
 
     def __init__(self, improvement: HostImprovement, U: Array) -> None:
+        p = improvement.posterior
         self.U = np.ascontiguousarray(U)
         self._improvement = improvement
-        with one_thread():
-            self._V = improvement.posterior.whiten(self.U)
-        self._m = improvement.posterior.m
+        with one_thread(p.m < ALL_THREADS_FROM):
+            self._V = p.whiten(self.U)
+        V, first = self._V[:, : p.m], improvement.first
+        self._m = p.m
+        self._mean = p.constant + V @ p.beta[: p.m]
+        self._variance = p.scale - np.square(V).sum(-1)
+        self._shifts = V[:, first:] @ improvement.normals[: p.m - first, :_SCREEN_SAMPLES]
 
     def values(self) -> Array:
         """Acquisition values, shape (R,), on a few of the fantasies."""
         improvement, p = self._improvement, self._improvement.posterior
         if self._V.shape[1] < p.L.shape[0]:
             self._V = np.pad(self._V, ((0, 0), (0, p.L.shape[0] - self._V.shape[1])))
+        normals, first = improvement.normals, improvement.first
+        if p.m - self._m >= _TOGETHER:
+            with one_thread(p.m < ALL_THREADS_FROM):
+                self._extend()
         for row in range(self._m, p.m):
-            extend_rows(p.kind, p.scale, self.U, p.inverse, p.Z, p.L, row, self._V)
+            z = normals[row - first, :_SCREEN_SAMPLES].copy() if row >= first else np.zeros(0)
+            moments = self._mean, self._variance, self._shifts
+            condition_rows(p.kind, p.scale, self.U, p.inverse, p.Z, p.L, p.beta, row, z, self._V, *moments)
         self._m = p.m
-        few = 1 if p.m == improvement.first else _SCREEN_SAMPLES
-        return screen_values(
-            self._V,
-            p.scale,
-            p.constant,
-            p.beta,
-            improvement.first,
-            p.m,
-            np.ascontiguousarray(improvement.normals[:, :few]),
-            improvement.best[:few].copy(),
-        )
+        few = 1 if p.m == first else self._shifts.shape[1]
+        shifts = np.ascontiguousarray(self._shifts[:, :few])
+        return screen_values(self._mean, self._variance, shifts, improvement.best[:few].copy())
+
+    def _extend(self) -> None:
+        """Moments after several points were conditioned on, by one matrix product."""
+        improvement, p, old = self._improvement, self._improvement.posterior, self._m
+        V, rows = self._V, p.L[old : p.m, : p.m]
+        part = p.covariance(self.U, old) - V[:, :old] @ rows[:, :old].T
+        new = solve_triangular(rows[:, old:], part.T, lower=True, check_finite=False).T
+        V[:, old : p.m] = new
+        self._mean += new @ p.beta[old : p.m]
+        self._variance -= np.square(new).sum(-1)
+        skipped = max(improvement.first - old, 0)
+        normals = improvement.normals[old + skipped - improvement.first : p.m - improvement.first]
+        self._shifts += new[:, skipped:] @ normals[:, :_SCREEN_SAMPLES]
+        self._m = p.m
+
+    def shortlist(self, rows: Indices) -> HostScreen:
+        """A set of some of the candidates, at the present state."""
+        short = HostScreen.__new__(HostScreen)
+        short._improvement, short._m, short.U = self._improvement, self._m, self.U[rows]
+        short._V, short._mean, short._variance = self._V[rows], self._mean[rows], self._variance[rows]
+        short._shifts = self._shifts[rows]
+        return short

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gpbo.acquisition.improvement import DISAPPOINTMENT
+from gpbo.acquisition.improvement import DISAPPOINTMENT, Indices, Mark
 from gpbo.acquisition.log_improvement import log_improvement
 from gpbo.models.spec import Array
 from gpbo.models.torch_posterior import TorchPosterior
@@ -26,45 +27,77 @@ class TorchImprovement:
         self.normals = posterior.tensor(normals)
         self.best = torch.full_like(self.normals[:1].sum(0), -math.inf if best is None else best)
 
-    def _mixture(self, V: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _mixture(self, V: Tensor, best: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Value, d/d mean of each fantasy (R, S), d/d sd (R,) and sd (R,) from whitened rows (R, m)."""
         p = self.posterior
         mean = p.constant + V @ p.beta
         variance = (p.scale - V.square().sum(-1)).clamp_min(_MIN_VARIANCE)
         sd = variance.sqrt()
         j = p.m - self.first
-        best = self.best if j else self.best[:1]
+        best = best if j else best[:, :1]
         means = mean[:, None] + (V[:, self.first :] @ self.normals[:j] if j else 0.0)
         logs, up, density = log_improvement((means - best) / sd[:, None])
         total = torch.logsumexp(logs, -1)
         weight = (logs - total[:, None]).exp()
-        value = sd.log() + total - math.log(len(best))
+        value = sd.log() + total - math.log(best.shape[1])
         slope = (weight * density).sum(-1) / sd
         return value, weight * up / sd[:, None], torch.where(variance > _MIN_VARIANCE, slope, 0.0), sd
 
-    def evaluate(self, U: Tensor) -> tuple[Tensor, Tensor]:
-        """Values (R,) and gradients (R, D) for points on the device, without a host synchronisation."""
+    def evaluate_at(self, U: Tensor, ends: Tensor | None, best: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (R,) and gradients (R, D) for points on the device, without a host synchronisation.
+
+        Args:
+            U: Points, shape (R, D).
+            ends: Rows of the factor that count for each point, shape (R,); None for all.
+            best: Incumbents, shape (R, S) or (1, S).
+        """
         p = self.posterior
         z = U * p.inverse
         k, slopes = p.covariance(z, p.Z)
         V = p.solve(k)
-        value, up, density, sd = self._mixture(V)
+        seen = None if ends is None else torch.arange(p.m, device=U.device) < ends[:, None]
+        if seen is not None:
+            V = torch.where(seen, V, 0.0)
+        value, up, density, sd = self._mixture(V, best)
         right = up.sum(-1, keepdim=True) * p.beta - (density / sd)[:, None] * V
         if p.m > self.first:
             right[:, self.first :] += up @ self.normals[: p.m - self.first].mT
+        if seen is not None:
+            right = torch.where(seen, right, 0.0)
         W = p.solve_transposed(right) * slopes
         return value, (W @ p.Z - z * W.sum(-1, keepdim=True)) * p.inverse
+
+    def evaluate(self, U: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (R,) and gradients (R, D) for points on the device."""
+        return self.evaluate_at(U, None, self.best[None])
 
     def values(self, U: Array) -> Array:
         """Values at the rows of U, shape (R,)."""
         p = self.posterior
         V = p.solve(p.covariance(p.tensor(U) * p.inverse, p.Z)[0])
-        return self._mixture(V)[0].cpu().numpy()
+        return self._mixture(V, self.best[None])[0].cpu().numpy()
 
     def values_and_gradients(self, U: Array) -> tuple[Array, Array]:
         """Values (R,) and gradients (R, D)."""
         value, gradient = self.evaluate(self.posterior.tensor(U))
         return value.cpu().numpy(), gradient.cpu().numpy()
+
+    def of(self, rows: Indices) -> TorchImprovement:
+        """Itself: all starts share one function."""
+        return self
+
+    def mark(self) -> Mark:
+        """What has been conditioned on so far."""
+        return Mark(self.posterior.m, self.best.cpu().numpy())
+
+    def rewind(self, mark: Mark) -> None:
+        """Forgets what was conditioned on after the mark."""
+        self.posterior.rewind(mark.m)
+        self.best = self.posterior.tensor(mark.best)
+
+    def at(self, marks: Sequence[Mark]) -> TorchPrefixes:
+        """The function in which point r is conditioned on what was there at ``marks[r]``."""
+        return TorchPrefixes(self, np.array([mark.m for mark in marks]), np.array([mark.best for mark in marks]))
 
     def believe(self, U: Array, *, failed: bool = False) -> None:
         """Conditions on points with one outcome each; see ``Improvement.believe``."""
@@ -105,3 +138,34 @@ class TorchScreen:
     def values(self) -> Array:
         """Acquisition values, shape (R,)."""
         return self._improvement.values(self.U)
+
+    def shortlist(self, rows: Indices) -> TorchScreen:
+        """A set of some of the candidates."""
+        return TorchScreen(self._improvement, self.U[rows])
+
+
+class TorchPrefixes:
+    """A ``TorchImprovement`` whose points see different numbers of the conditioned points."""
+
+    def __init__(self, improvement: TorchImprovement, ends: Indices, best: Array) -> None:
+        self._improvement, self._ends, self._best = improvement, ends, best
+        self.posterior = improvement.posterior
+        self._end_rows = torch.as_tensor(ends, device=self.posterior.device)
+        self._best_rows = self.posterior.tensor(best)
+
+    def evaluate(self, U: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (R,) and gradients (R, D) for points on the device."""
+        return self._improvement.evaluate_at(U, self._end_rows, self._best_rows)
+
+    def values(self, U: Array) -> Array:
+        """Values at the rows of U, shape (R,)."""
+        return self.values_and_gradients(U)[0]
+
+    def values_and_gradients(self, U: Array) -> tuple[Array, Array]:
+        """Values (R,) and gradients (R, D)."""
+        value, gradient = self.evaluate(self.posterior.tensor(U))
+        return value.cpu().numpy(), gradient.cpu().numpy()
+
+    def of(self, rows: Indices) -> TorchPrefixes:
+        """The function for points that stem from these rows."""
+        return TorchPrefixes(self._improvement, self._ends[rows], self._best[rows])

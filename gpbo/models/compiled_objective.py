@@ -30,7 +30,7 @@ def factorise(kind: int, Z: Array, scale: float, noise: Array, A: Array, G: Arra
         Z: Scaled inputs, one coordinate a row, shape (d, n).
         scale: Outputscale.
         noise: Noise variance of each point, shape (n,).
-        A: Receives the factor, shape (n, n), C order; its upper triangle is not touched.
+        A: Receives the factor in its leading n x n block, C order; the upper triangle is not touched.
         G: Receives the slopes below the diagonal, shape (n, n), or has shape (0, 0) when they are not wanted.
 
     Returns:
@@ -50,10 +50,10 @@ def factorise(kind: int, Z: Array, scale: float, noise: Array, A: Array, G: Arra
                 squared[j] += (z - row[j]) * (z - row[j])
         covariance_row(kind, scale, squared, A[i], G[i] if keep else scratch, i)
         A[i, i] = scale + noise[i]
-    size = np.array([n], dtype=np.int32)
+    size = np.array([n, A.shape[1]], dtype=np.int32)
     info = np.zeros(1, dtype=np.int32)
     upper = np.array([85], dtype=np.int8)  # 'U': the lower triangle in C order is the upper one to LAPACK
-    dpotrf(upper.ctypes, size.ctypes, A.ctypes, size.ctypes, info.ctypes)
+    dpotrf(upper.ctypes, size[0:].ctypes, A.ctypes, size[1:].ctypes, info.ctypes)
     return bool(info[0] == 0)
 
 

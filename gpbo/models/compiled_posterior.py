@@ -46,41 +46,55 @@ def whitened_rows(
 
 
 @jit()
-def append_row(kind: int, scale: float, u: Array, inverse: Array, Z: Array, L: Array, m: int, noise: float) -> None:
-    """Borders the factor by one point: L[m] = [l', sqrt(k(u, u) + noise - l'l)] with l = L^-1 k(u). O(m^2).
-
-    The conditional variance is at least the noise; where rounding says otherwise it is raised to that. Without noise it
-    is raised to 1e-10 of the outputscale: the point says nothing new, and the row must not divide by rounding error.
-    """
-    d = u.shape[0]
-    row = np.empty((1, d))
-    for k in range(d):
-        row[0, k] = u[k]
-    v = np.empty((1, L.shape[0]))
-    whitened_rows(kind, scale, row, inverse, Z, L, m, v, np.empty((0, 0)))
-    rest = scale + noise
-    for i in range(m):
-        L[m, i] = v[0, i]
-        rest -= v[0, i] * v[0, i]
-    L[m, m] = math.sqrt(max(rest, noise if noise > 0.0 else 1e-10 * scale))
-    for k in range(d):
-        Z[k, m] = u[k] * inverse[k]
+def covariances(kind: int, scale: float, U: Array, inverse: Array, Z: Array, start: int, out: Array) -> None:
+    """out[r, i] = k(u_r, x_(start + i)); arguments as in ``whitened_rows``."""
+    R, m = out.shape
+    squared, scratch = np.empty(m), np.empty(m)
+    for r in range(R):
+        for i in range(m):
+            squared[i] = 0.0
+        for k in range(U.shape[1]):
+            z = U[r, k] * inverse[k]
+            for i in range(m):
+                t = z - Z[k, start + i]
+                squared[i] += t * t
+        covariance_row(kind, scale, squared, out[r], scratch, m)
 
 
 @jit(fast={"reassoc", "contract", "nsz"})
-def extend_rows(kind: int, scale: float, U: Array, inverse: Array, Z: Array, L: Array, m: int, V: Array) -> None:
-    """Entry m of every whitened row after the factor got row m: O(m) a point instead of a new solve."""
-    R, d = U.shape
-    squared, k_row, scratch = np.empty(R), np.empty(R), np.empty(R)
-    for r in range(R):
-        s = 0.0
+def _dot(a: Array, b: Array, m: int) -> float:
+    s = 0.0
+    for i in range(m):
+        s += a[i] * b[i]
+    return s
+
+
+@jit()
+def append_rows(kind: int, scale: float, U: Array, inverse: Array, Z: Array, L: Array, m: int, noise: Array) -> None:
+    """Borders the factor by the points U, shape (b, d), with noise variances (b,). O(b m^2), one solve for all.
+
+    Row m + i becomes [l', sqrt(k(u, u) + noise - l'l)] with l = L^-1 k(u). The conditional variance is at least the
+    noise; where rounding says otherwise it is raised to that. Without noise it is raised to 1e-10 of the outputscale:
+    the point says nothing new, and the row must not divide by rounding error.
+    """
+    b, d = U.shape
+    V = np.empty((b, L.shape[0]))
+    whitened_rows(kind, scale, U, inverse, Z, L, m, V, np.empty((0, 0)))
+    squared, k_row, scratch = np.empty(b), np.empty(b), np.empty(b)
+    for i in range(b):
+        row = L[m + i]
+        row[:m] = V[i, :m]
+        for j in range(i):
+            s = 0.0
+            for k in range(d):
+                t = (U[i, k] - U[j, k]) * inverse[k]
+                s += t * t
+            squared[j] = s
+        covariance_row(kind, scale, squared, k_row, scratch, i)
+        for j in range(i):
+            other = L[m + j]
+            row[m + j] = (k_row[j] - _dot(row, other, m + j)) / other[m + j]
+        rest = scale + noise[i] - _dot(row, row, m + i)
+        row[m + i] = math.sqrt(max(rest, noise[i] if noise[i] > 0.0 else 1e-10 * scale))
         for k in range(d):
-            t = U[r, k] * inverse[k] - Z[k, m]
-            s += t * t
-        squared[r] = s
-    covariance_row(kind, scale, squared, k_row, scratch, R)
-    for r in range(R):
-        s = k_row[r]
-        for i in range(m):
-            s -= V[r, i] * L[m, i]
-        V[r, m] = s / L[m, m]
+            Z[k, m + i] = U[i, k] * inverse[k]

@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gpbo.models.compiled_objective import factorise, solve_factor
-from gpbo.models.compiled_posterior import append_row, whitened_rows
+from gpbo.models.compiled_posterior import append_rows, covariances, whitened_rows
 from gpbo.models.exact import Problem
 from gpbo.models.spec import Array
+from gpbo.models.stationary import Stationary
+from gpbo.numerics import memory
 from gpbo.numerics.rows import KINDS
 
 _NO_SLOPES = np.empty((0, 0))
+_BLOCK = 64  # points bordered at a time: enough for the solve to run at the speed of a matrix product
 
 
 class NotPositiveDefinite(Exception):
@@ -24,7 +29,7 @@ class HostPosterior:
     """L, beta = L^-1 (y - c) and the scaled inputs, with room for points that are conditioned on later.
 
     Attributes:
-        kind: Kernel number.
+        name, kind: Name and number of the kernel.
         scale, constant: Outputscale and mean.
         inverse: Inverse lengthscales, shape (d,).
         Z: Scaled inputs, one coordinate a row, shape (d, capacity).
@@ -47,7 +52,8 @@ class HostPosterior:
             NotPositiveDefinite: If even jitter of a millionth of the outputscale does not help.
         """
         n, d = problem.X.shape
-        self.kind = KINDS[problem.spec.kind]
+        self.name = problem.spec.kind
+        self.kind = KINDS[self.name]
         self.scale, self.constant = math.exp(theta[2]), float(theta[0])
         self.inverse: Array = np.exp(-theta[3:])
         self.n = self.m = n
@@ -58,15 +64,14 @@ class HostPosterior:
         self.beta: Array = np.zeros(capacity)
         noise = problem.noise(theta)
         self.noise: Array = noise
-        block = np.empty((n, n))
+        self._base = n
         inputs = np.ascontiguousarray(self.Z[:, :n])
         for jitter in (0.0, 1e-10, 1e-8, 1e-6):
-            if factorise(self.kind, inputs, self.scale, noise + jitter * self.scale, block, _NO_SLOPES):
+            if factorise(self.kind, inputs, self.scale, noise + jitter * self.scale, self.L, _NO_SLOPES):
                 break
         else:
             raise NotPositiveDefinite
         self.jitter = jitter
-        self.L[:n, :n] = block
         self.set_outcomes(problem.y)
 
     def set_outcomes(self, y: Array) -> None:
@@ -77,36 +82,47 @@ class HostPosterior:
         self.beta = beta[0]
         self.beta[self.n :] = 0.0
 
-    def observe(self, U: Array, noise: Array, y: Array) -> None:
+    def observe(self, X: Array, noise: Array, y: Array) -> None:
         """Adds observations by bordered updates, O(m^2) each instead of O(n^3) for a new factor.
 
+        Blocks are counted from the factorisation, and the last one is bordered anew when it grows: the result depends
+        on the observations alone, not on how they were grouped into calls.
+
         Args:
-            U: New points, shape (k, d); conditioned points must have been released.
-            noise: Their noise variances, shape (k,).
-            y: All outcomes, old and new, shape (n + k,).
+            X: All observed points, old and new, shape (n + k, d); conditioned points must have been released.
+            noise: Their noise variances, shape (n + k,).
+            y: Their outcomes, shape (n + k,).
         """
         assert self.m == self.n
-        for u, variance in zip(U, noise, strict=True):
-            self._append(u, float(variance))
-        self.noise = np.concatenate([self.noise, noise])
+        self.m = self._base + (self.n - self._base) // _BLOCK * _BLOCK
+        self._append(X[self.m :], noise[self.m :])
+        self.noise = noise
         self.n = self.m
         self.set_outcomes(y)
 
     def condition(self, U: Array) -> None:
         """Conditions on the latent function at points, shape (k, d); alone, it leaves the posterior mean as it is."""
-        for u in U:
-            self._append(u, 0.0)
+        self._append(U, np.zeros(len(U)))
 
     def release(self) -> None:
         """Forgets all conditioned points."""
         self.m = self.n
         self.beta[self.n :] = 0.0
 
-    def _append(self, u: Array, noise: float) -> None:
-        if self.m == self.L.shape[0]:
-            self.reserve(max(16, self.m // 8))
-        append_row(self.kind, self.scale, np.array(u), self.inverse, self.Z, self.L, self.m, noise)
-        self.m += 1
+    def rewind(self, m: int) -> None:
+        """Forgets the conditioned points after the first m rows."""
+        assert self.n <= m <= self.m
+        self.beta[m : self.m] = 0.0
+        self.m = m
+
+    def _append(self, U: Array, noise: Array) -> None:
+        if self.m + len(U) > self.L.shape[0]:
+            self.reserve(max(16, self.m // 8, len(U)))
+        for start in range(0, len(U), _BLOCK):
+            rows = np.array(U[start : start + _BLOCK], order="C")  # a copy: read-only arrays would be compiled for anew
+            variances = np.array(noise[start : start + _BLOCK])
+            append_rows(self.kind, self.scale, rows, self.inverse, self.Z, self.L, self.m, variances)
+            self.m += len(rows)
 
     def reserve(self, room: int) -> None:
         """Makes room for ``room`` more points."""
@@ -136,8 +152,34 @@ class HostPosterior:
         whitened_rows(self.kind, self.scale, rows, self.inverse, self.Z, self.L, self.m, V, _NO_SLOPES)
         return V
 
+    def covariance(self, U: Array, start: int) -> Array:
+        """Prior covariance between the rows of U and the points from row ``start`` on, shape (R, m - start)."""
+        k = np.empty((len(U), self.m - start))
+        covariances(self.kind, self.scale, np.array(U, order="C"), self.inverse, self.Z, start, k)
+        return k
+
+    def stationary(self) -> Stationary:
+        """The prior and the observed points, as tensors."""
+        observed = torch.from_numpy(np.ascontiguousarray(self.Z[:, : self.n].T))
+        return Stationary(self.name, self.scale, self.constant, torch.from_numpy(self.inverse), observed)
+
+    def weights(self, prior: Tensor) -> Tensor:
+        """K^-1 (y - c - prior) for every row of ``prior``, shape (P, n): what corrects prior paths."""
+        rows = np.zeros((len(prior), self.L.shape[0]))
+        rows[:, : self.n] = prior.numpy()
+        solve_factor(self.L, self.L.shape[0], self.n, rows, len(rows), False)
+        rows[:, : self.n] = self.beta[: self.n] - rows[:, : self.n]
+        solve_factor(self.L, self.L.shape[0], self.n, rows, len(rows), True)
+        return torch.from_numpy(rows[:, : self.n])
+
     def predict(self, U: NDArray[np.float64]) -> tuple[Array, Array]:
         """Mean and variance of the latent function at U, each of shape (R,)."""
-        V = self.whiten(U)[:, : self.m]
-        mean = self.constant + V @ self.beta[: self.m]
-        return mean, np.maximum(self.scale - np.square(V).sum(-1), 1e-12)
+        mean, variance = np.empty((2, len(U)))
+
+        def some(start: int, stop: int) -> None:
+            V = self.whiten(U[start:stop])[:, : self.m]
+            mean[start:stop] = self.constant + V @ self.beta[: self.m]
+            variance[start:stop] = np.maximum(self.scale - np.square(V).sum(-1), 1e-12)
+
+        memory.in_pieces(some, len(U), 8 * 2 * self.L.shape[0], "predictions")
+        return mean, variance

@@ -11,6 +11,7 @@ from torch import Tensor
 from gpbo.models.exact import Problem
 from gpbo.models.host_posterior import NotPositiveDefinite
 from gpbo.models.spec import Array
+from gpbo.models.stationary import Stationary
 from gpbo_kernels import profile
 
 _WELL_CONDITIONED = 1e5  # largest ratio on the factor's diagonal up to which its explicit inverse is used
@@ -92,12 +93,12 @@ class TorchPosterior:
         solved: Tensor = torch.linalg.solve_triangular(self.L.mT, rows.mT, upper=True).mT
         return solved
 
-    def observe(self, U: Array, noise: Array, y: Array) -> None:
+    def observe(self, X: Array, noise: Array, y: Array) -> None:
         """Adds observations by bordered updates; arguments as in ``HostPosterior.observe``."""
         assert self.m == self.n
-        for u, variance in zip(U, noise, strict=True):
+        for u, variance in zip(X[self.n :], noise[self.n :], strict=True):
             self._append(u, float(variance))
-        self.noise = np.concatenate([self.noise, noise])
+        self.noise = noise
         self.n = self.m
         self.set_outcomes(y)
         self._inverse_of = 0
@@ -111,6 +112,13 @@ class TorchPosterior:
         """Forgets all conditioned points."""
         self.m = self.n
         self.Z, self.L, self.beta = self.Z[: self.n], self.L[: self.n, : self.n], self.beta[: self.n]
+        self._inverse_of = 0
+
+    def rewind(self, m: int) -> None:
+        """Forgets the conditioned points after the first m rows."""
+        assert self.n <= m <= self.m
+        self.m = m
+        self.Z, self.L, self.beta = self.Z[:m], self.L[:m, :m], self.beta[:m]
         self._inverse_of = 0
 
     def smoothed(self, y: Array) -> Array:
@@ -130,6 +138,17 @@ class TorchPosterior:
         self.Z = torch.cat([self.Z, z])
         self.beta = torch.nn.functional.pad(self.beta, (0, 1))
         self.m += 1
+
+    def stationary(self) -> Stationary:
+        """The prior and the observed points."""
+        return Stationary(self.kind, self.scale, self.constant, self.inverse, self.Z[: self.n])
+
+    def weights(self, prior: Tensor) -> Tensor:
+        """K^-1 (y - c - prior) for every row of ``prior``, shape (P, n); see ``HostPosterior.weights``."""
+        L = self.L[: self.n, : self.n]
+        rows = self.beta[: self.n] - torch.linalg.solve_triangular(L, prior.mT, upper=False).mT
+        solved: Tensor = torch.linalg.solve_triangular(L.mT, rows.mT, upper=True).mT
+        return solved
 
     def predict(self, U: Array) -> tuple[Array, Array]:
         """Mean and variance of the latent function at U, each of shape (R,)."""

@@ -4,6 +4,6 @@
 path, which is also what the tests hold the compiled functions against.
 """
 
-from gpbo.numerics.runtime import available, one_thread
+from gpbo.numerics.runtime import ALL_THREADS_FROM, available, one_thread
 
-__all__ = ["available", "one_thread"]
+__all__ = ["ALL_THREADS_FROM", "available", "one_thread"]

@@ -141,6 +141,7 @@ class _Limit:
 
 
 _LIMIT = _Limit()
+ALL_THREADS_FROM = 1000  # order of a matrix from which several threads are faster than one
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_LIMIT.after_fork)
 

@@ -8,54 +8,77 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from gpbo.models.spec import Array
 from gpbo.numerics.sobol import sobol
+from gpbo.search.box import Box
 from gpbo.space import Space
 
 _CENTRES = 5
 _SIGMA = (1e-3, 0.2)  # local steps are log-uniform between these, as fractions of the range
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Raw candidates of a search, and where it may go from them.
+
+    Attributes:
+        U: Feasible points, shape (R, D).
+        spread: Number of space-filling ones, which come first.
+        box: Part of the cube they lie in.
+    """
+
+    U: Array
+    spread: int
+    box: Box
+
+
 class Candidates:
     """Draws raw candidates; keeps one Sobol set, rotated at random for every draw."""
 
-    def __init__(self, space: Space, spread: int = 512, near: int = 512) -> None:
-        """Prepares the base sequence.
+    def __init__(self, space: Space) -> None:
+        """Nothing is drawn yet.
 
         Args:
             space: The space.
-            spread: Number of space-filling candidates.
-            near: Number of candidates around the best observations.
         """
         self._space = space
-        self._near = near
-        self._base = sobol(space.n_params, spread, seed=0)
+        self._base = np.empty((0, space.n_params))
 
-    def draw(self, ranked: Array, rng: np.random.Generator) -> tuple[Array, int]:
-        """Feasible candidates.
+    def draw(self, ranked: Array, rng: np.random.Generator, size: int = 1024, box: Box | None = None) -> Pool:
+        """Feasible candidates, half of them space-filling, half around the best observations.
 
         Args:
             ranked: Observed points, best first, shape (k, D); the first few are the centres of the local candidates.
             rng: Source of randomness.
-
-        Returns:
-            Candidates, shape (spread + near, D), and the number of space-filling ones, which come first.
+            size: Number of candidates.
+            box: Where they are to lie; the whole cube by default.
         """
         space = self._space
-        spread = space.sample((self._base + rng.random(space.n_params)) % 1.0)
-        if not len(ranked):
-            return spread, len(spread)
-        return np.vstack([spread, self._around(ranked[:_CENTRES], rng)]), len(spread)
+        half = size // 2
+        if len(self._base) < half:
+            self._base = sobol(space.n_params, half, seed=0)
+        spread = space.sample((self._base[:half] + rng.random(space.n_params)) % 1.0)
+        near = self._around(ranked[:_CENTRES], size - half, rng, box) if len(ranked) else spread[:0]
+        U = np.vstack([spread, near])
+        if box is None:
+            return Pool(U, half, Box.whole(space.dim))
+        wide = box.lower + (box.upper - box.lower) * U[:half]
+        U[:half] = space.snap(np.where(space.levels == -1, U[:half], wide))
+        U[half:] = space.snap(np.where(space.levels == -1, U[half:], np.clip(U[half:], box.lower, box.upper)))
+        return Pool(U, half, box)
 
-    def _around(self, centres: Array, rng: np.random.Generator) -> Array:
+    def _around(self, centres: Array, m: int, rng: np.random.Generator, box: Box | None) -> Array:
         """Gaussian steps around the centres, half of them in a few parameters only; categories are drawn anew."""
-        space, m = self._space, self._near
+        space = self._space
         centre = centres[np.minimum(rng.geometric(0.5, m) - 1, len(centres) - 1)]
-        sigma = np.exp(rng.uniform(math.log(_SIGMA[0]), math.log(_SIGMA[1]), m))
-        moved = centre + rng.standard_normal((m, space.dim)) * sigma[:, None]
+        sigma = np.exp(rng.uniform(math.log(_SIGMA[0]), math.log(_SIGMA[1]), m))[:, None]
+        if box is not None:
+            sigma = sigma * (box.upper - box.lower)
+        moved = centre + rng.standard_normal((m, space.dim)) * sigma
         share = np.where(rng.random(m) < 0.5, 1.0, max(2.0 / space.n_params, 0.1))
         change = rng.random((m, space.n_params)) < share[:, None]
         owner = space.owner

@@ -2,7 +2,8 @@
 
 All starts that are still moving are evaluated together, so that one pair of triangular solves serves them all; each
 keeps its own step length and inverse Hessian. A start leaves the round when it has converged, or when it gains too
-slowly to catch up with the best one.
+slowly to catch up with the best one; where the starts are picks of one batch, each is its own race and only convergence
+ends it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from gpbo.numerics.quasi_newton import quasi_newton_step, update_curvature
 from gpbo.numerics.runtime import jit
 
 Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 _REVIEW = 6  # rounds between reviews, in which hopeless starts are dropped
 _PATIENCE = 8.0  # a start goes on while so many times its gain since the last review would take it to the lead
@@ -36,7 +38,7 @@ def maximise(
     L: Array,
     beta: Array,
     first: int,
-    m: int,
+    ends: Counts,
     normals: Array,
     best: Array,
 ) -> tuple[Array, Array, int]:
@@ -59,7 +61,7 @@ def maximise(
             x[r, k] = min(max(starts[r, k], lower[r, k]), upper[r, k])
     g, g_try = np.empty((R, d)), np.empty((R, d))
     V, W = np.empty((R, L.shape[0])), np.empty((R, L.shape[0]))
-    f = -evaluate(x, g, mode, kind, scale, constant, inverse, Z, L, beta, first, m, normals, best, V, W)
+    f = -evaluate(x, g, mode, kind, scale, constant, inverse, Z, L, beta, first, ends, normals, best, V, W)
     for r in range(R):
         for k in range(d):
             g[r, k] = -g[r, k]
@@ -71,6 +73,8 @@ def maximise(
     small = np.zeros(R, dtype=np.int64)
     step = np.zeros((R, d))
     x_try = np.empty((R, d))
+    own = best.shape[0] > 1
+    ends_try, best_try = ends.copy(), best.copy()
     active = np.arange(R)
     count = R
     evaluations = R
@@ -78,7 +82,7 @@ def maximise(
         retries[r] = -1  # needs a new direction
     earlier = f.copy()
     for round_ in range(iterations):
-        if round_ > 0 and round_ % _REVIEW == 0:
+        if round_ > 0 and round_ % _REVIEW == 0 and not own:
             lead = np.min(f)
             moving = 0
             for a in range(count):
@@ -110,6 +114,9 @@ def maximise(
             break
         for a in range(count):
             r = active[a]
+            ends_try[a] = ends[r]
+            if own:
+                best_try[a] = best[r]
             for k in range(d):
                 x_try[a, k] = min(max(x[r, k] + length[r] * step[r, k], lower[r, k]), upper[r, k])
         values = evaluate(
@@ -124,9 +131,9 @@ def maximise(
             L,
             beta,
             first,
-            m,
+            ends_try[:count],
             normals,
-            best,
+            best_try[:count] if own else best,
             V[:count],
             W[:count],
         )

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from gpbo.acquisition.improvement import HostImprovement, Improvement
-from gpbo.acquisition.torch_improvement import TorchImprovement
+from gpbo.acquisition.improvement import Acquisition, HostImprovement, HostPrefixes
+from gpbo.acquisition.paths import AssignedPaths
+from gpbo.acquisition.torch_improvement import TorchImprovement, TorchPrefixes
 from gpbo.models.spec import Array
-from gpbo.numerics import one_thread
+from gpbo.numerics import ALL_THREADS_FROM, memory, one_thread
 from gpbo.numerics.batched_bfgs import minimise
+from gpbo.numerics.batched_lbfgs import minimise as minimise_many
 from gpbo.search.compiled import maximise as maximise_compiled
+
+_FIRST_STEP, _LONGEST_STEP = 0.05, 0.3  # of a coordinate, in the unit cube
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Effort:
     tolerance: float
 
 
-def climb(acquisition: Improvement, starts: Array, lower: Array, upper: Array, effort: Effort) -> tuple[Array, Array]:
+def climb(acquisition: Acquisition, starts: Array, lower: Array, upper: Array, effort: Effort) -> tuple[Array, Array]:
     """Local maxima reached from every start inside its own box.
 
     Args:
@@ -41,18 +46,20 @@ def climb(acquisition: Improvement, starts: Array, lower: Array, upper: Array, e
     Returns:
         Points (R, D) and values (R,).
     """
-    if isinstance(acquisition, HostImprovement):
-        with one_thread():
+    if isinstance(acquisition, (HostImprovement, HostPrefixes)):
+        with one_thread(acquisition.posterior.m < 4 * ALL_THREADS_FROM):  # a round solves for few points only
             points, values, _ = maximise_compiled(
                 np.ascontiguousarray(starts),
                 np.ascontiguousarray(lower),
                 np.ascontiguousarray(upper),
                 effort.iterations,
                 effort.tolerance,
-                *acquisition.arguments,
+                *acquisition.arguments(len(starts)),
             )
         return points, values
-    assert isinstance(acquisition, TorchImprovement)
+    if isinstance(acquisition, AssignedPaths):
+        return _climb_paths(acquisition, starts, lower, upper, effort)
+    assert isinstance(acquisition, (TorchImprovement, TorchPrefixes))
     on_device = acquisition.posterior.tensor
     target = acquisition
 
@@ -63,7 +70,32 @@ def climb(acquisition: Improvement, starts: Array, lower: Array, upper: Array, e
         on_device(upper),
         iterations=effort.iterations,
         tolerance=effort.tolerance,
-        first_step=0.05,
-        longest_step=0.3,
+        first_step=_FIRST_STEP,
+        longest_step=_LONGEST_STEP,
     )
     return points_.cpu().numpy(), -values_.cpu().numpy()
+
+
+def _climb_paths(
+    acquisition: AssignedPaths, starts: Array, lower: Array, upper: Array, effort: Effort
+) -> tuple[Array, Array]:
+    paths, points, values = acquisition.paths, np.empty_like(starts), np.empty(len(starts))
+
+    def climb_some(start: int, stop: int) -> None:
+        owner = acquisition.owner[start:stop]
+        x, low, high = (torch.tensor(each[start:stop], device=paths.device) for each in (starts, lower, upper))
+        x, f = minimise_many(
+            lambda U, rows: tuple(-part for part in paths.evaluate(U, owner[rows])),  # type: ignore[arg-type,return-value]
+            x,
+            low,
+            high,
+            iterations=effort.iterations,
+            tolerance=effort.tolerance,
+            first_step=_FIRST_STEP,
+            longest_step=_LONGEST_STEP,
+        )
+        points[start:stop], values[start:stop] = x.cpu().numpy(), -f.cpu().numpy()
+
+    # Its memory: the pairs of L-BFGS and a few vectors; what an evaluation takes is cut there.
+    memory.in_pieces(climb_some, len(starts), 8 * 40 * starts.shape[1], "searches of paths")
+    return points, values

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpbo.acquisition.improvement import Improvement
+from gpbo.acquisition.improvement import Acquisition
 from gpbo.models.spec import Array
+from gpbo.search.box import Box
 from gpbo.search.gradient import Effort, climb
 from gpbo.space import Space
 
@@ -17,7 +18,9 @@ _ROUNDS = 8
 _GAIN = 1e-9
 
 
-def maximise(acquisition: Improvement, space: Space, starts: Array, effort: Effort) -> tuple[Array, Array]:
+def maximise(
+    acquisition: Acquisition, space: Space, starts: Array, effort: Effort, box: Box | None = None
+) -> tuple[Array, Array]:
     """Feasible local maxima reached from feasible starts.
 
     Args:
@@ -25,50 +28,59 @@ def maximise(acquisition: Improvement, space: Space, starts: Array, effort: Effo
         space: Says which coordinates are continuous and what the neighbours of a point are.
         starts: Feasible points, shape (R, D).
         effort: How long a gradient search goes on.
+        box: Where to stay; the whole cube by default.
 
     Returns:
         Feasible points (R, D) and values (R,).
     """
+    box = box or Box.whole(space.dim)
     continuous = space.levels == 0
     if continuous.all():
-        points, values = climb(acquisition, starts, np.zeros_like(starts), np.ones_like(starts), effort)
+        lower, upper = np.broadcast_to(box.lower, starts.shape), np.broadcast_to(box.upper, starts.shape)
+        points, values = climb(acquisition, starts, lower, upper, effort)
         snapped = space.snap(points)
         return snapped, values if np.array_equal(snapped, points) else acquisition.values(snapped)
     points, values = starts, acquisition.values(starts)
     relaxed = continuous | (space.levels >= _FINE)
     if relaxed.any():
-        points, values = _climb_some(acquisition, space, points, values, relaxed, effort)
+        points, values = _climb_some(acquisition, space, points, values, relaxed, effort, box)
     for _ in range(_ROUNDS):
-        points, values, moved = _move(acquisition, space, points, values)
+        points, values, moved = _move(acquisition, space, points, values, box)
         if not moved.any():
             break
         if continuous.any():
+            some = acquisition.of(np.flatnonzero(moved))
             points[moved], values[moved] = _climb_some(
-                acquisition, space, points[moved], values[moved], continuous, effort
+                some, space, points[moved], values[moved], continuous, effort, box
             )
     return points, values
 
 
 def _climb_some(
-    acquisition: Improvement, space: Space, points: Array, values: Array, free: Array, effort: Effort
+    acquisition: Acquisition, space: Space, points: Array, values: Array, free: Array, effort: Effort, box: Box
 ) -> tuple[Array, Array]:
     """Gradient search on the free coordinates, snapped; a start that did not gain stays where it was."""
-    lower, upper = np.where(free, 0.0, points), np.where(free, 1.0, points)
+    lower, upper = (
+        np.where(free, np.minimum(box.lower, points), points),
+        np.where(free, np.maximum(box.upper, points), points),
+    )
     found = space.snap(climb(acquisition, points, lower, upper, effort)[0])
     reached = acquisition.values(found)
     better = reached > values
     return np.where(better[:, None], found, points), np.where(better, reached, values)
 
 
-def _move(acquisition: Improvement, space: Space, points: Array, values: Array) -> tuple[Array, Array, Array]:
+def _move(acquisition: Acquisition, space: Space, points: Array, values: Array, box: Box) -> tuple[Array, Array, Array]:
     """The best neighbour of every point, where it gains; all neighbours of all points are evaluated in one call."""
     blocks = [space.neighbours(u) for u in points]
+    blocks = [block[box.contains(block)] for block in blocks]
     ends = np.cumsum([0] + [len(block) for block in blocks])
     points, values = points.copy(), values.copy()
     moved = np.zeros(len(points), dtype=bool)
     if ends[-1] == 0:
         return points, values, moved
-    reached = acquisition.values(np.concatenate(blocks))
+    owner = np.repeat(np.arange(len(points)), np.diff(ends))
+    reached = acquisition.of(owner).values(np.concatenate(blocks))
     for r, block in enumerate(blocks):
         if len(block) == 0:
             continue

@@ -12,28 +12,25 @@ import torch
 from botorch.acquisition import AcquisitionFunction
 from botorch.models import SingleTaskGP
 
-from gpbo.acquisition.improvement import HostImprovement, Improvement, base_normals
 from gpbo.acquisition.stock import stock_acquisition
-from gpbo.acquisition.torch_improvement import TorchImprovement
 from gpbo.data import Data
 from gpbo.errors import ArgumentError, NotReadyError
 from gpbo.models.exact import build_model
-from gpbo.models.host_posterior import HostPosterior
 from gpbo.models.leave_one_out import leave_one_out
 from gpbo.models.spec import Array
-from gpbo.numerics import one_thread
+from gpbo.numerics import ALL_THREADS_FROM, one_thread
 from gpbo.numerics.sobol import sobol
 from gpbo.search.candidates import Candidates, wander
-from gpbo.search.greedy import REFINED, enumerate_best, greedy
 from gpbo.space import Space
+from gpbo.strategy.composition import Composer, described
+from gpbo.strategy.regimes import most_regions, plan
+from gpbo.strategy.regions import Region, centres, enough, region_around
 from gpbo.strategy.settings import AskReport, Settings
 from gpbo.strategy.state import State, dump, load
 from gpbo.strategy.surrogate import Fitted, Surrogate
 
 logger = logging.getLogger(__name__)
 
-_SAMPLES = 128  # fantasies of pending points and of picks within a batch
-_MOST_FANTASISED = 32  # pending points with fantasies; older ones are conditioned on at their mean
 _INCUMBENTS = 8  # promising observations among which noisy EI looks for the best
 _NOISY = 1e-2  # share of noise in the variance from which an inferred noise is taken for real
 _ENUMERABLE = 2000  # points of a finite space that are all evaluated
@@ -106,7 +103,7 @@ class Strategy:
             try:
                 fitted = self._surrogate.get(data, device)
                 searching = time.perf_counter()
-                with one_thread():
+                with one_thread(n < ALL_THREADS_FROM):
                     more, name = self._search(data, fitted, rows, q - wanted, rng)
             except (RuntimeError, ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
                 # Out of memory, a failure inside a library: a space-filling suggestion is worth more than none.
@@ -155,38 +152,52 @@ class Strategy:
         return np.array(list(chosen.values()))
 
     def _search(self, data: Data, fitted: Fitted, also: Array, q: int, rng: np.random.Generator) -> tuple[Array, str]:
-        """Q points by greedy LogEI, conditioned on pending and failed points and on ``also``."""
-        space, posterior = self._space, fitted.posterior
-        smooth, best = self._incumbents(data, fitted)
+        """Q points, conditioned on pending and failed points and on ``also``, and how they were found."""
+        space, posterior, n = self._space, fitted.posterior, len(data.y)
+        smooth, best = self._incumbents(fitted)
         order = np.argsort(-smooth, kind="stable")
-        baseline = data.X[order[:_INCUMBENTS]] if best is None else data.X[:0]
-        pending = np.vstack([data.pending, also])
-        recent = pending[-_MOST_FANTASISED:]
-        fantasies = len(baseline) + len(recent) + min(q - 1, REFINED)
-        normals = np.zeros((0, 1))
-        if fantasies:
-            normals = base_normals(fantasies, _SAMPLES, int(rng.integers(2**31)))
-        acquisition: Improvement
-        if isinstance(posterior, HostPosterior):
-            posterior.reserve(len(baseline) + len(pending) + len(data.failed) + q)
-            acquisition = HostImprovement(posterior, best, normals)
-        else:
-            acquisition = TorchImprovement(posterior, best, normals)
-        acquisition.believe(pending[: len(pending) - len(recent)])
-        acquisition.believe(data.failed, failed=True)
-        acquisition.fantasise(baseline)
-        acquisition.fantasise(recent)
+        X = fitted.problem.X
+        baseline = X[order[:_INCUMBENTS]] if best is None else X[:0]
         name = "LogEI" if best is not None else "noisy LogEI"
         taken = data.taken if not len(also) else set(data.taken) | set(space.keys(also))
-        try:
-            if space.cardinality is not None and space.cardinality <= _ENUMERABLE:
-                return enumerate_best(acquisition, space, taken, q), f"{name} by enumeration"
-            raw = self._candidates.draw(data.X[order[:5]], rng)
-            return greedy(acquisition, space, taken, raw, q, rng), name
-        finally:
-            posterior.release()
+        composer = Composer(space, self._candidates, data, also, taken, rng)
+        if space.cardinality is not None and space.cardinality <= _ENUMERABLE:
+            composer.all_of(posterior, best, baseline, q)
+            return np.array(composer.chosen.points), f"{name} by enumeration"
+        regions = self._regions(data, fitted, q, plain=best is not None and best == smooth.max())
+        batch = plan(n, q, data.asked, regions=len(regions))
+        for region, count in zip(regions, batch.local, strict=True):
+            if count:
+                composer.in_region(region, count, batch.candidates)
+        if batch.whole:
+            composer.in_whole(posterior, best, baseline, X[order], batch.whole, batch.candidates)
+        if batch.paths:
+            composer.by_paths(posterior, X[order], batch.paths, batch.candidates)
+        return np.array(composer.chosen.points), described(batch, name)
 
-    def _incumbents(self, data: Data, fitted: Fitted) -> tuple[Array, float | None]:
+    def _regions(self, data: Data, fitted: Fitted, q: int, *, plain: bool) -> list[Region]:
+        """Models of parts of the space, as far as they are worth it.
+
+        Args:
+            data: What is known.
+            fitted: The model of the whole space.
+            q: Points wanted.
+            plain: Whether outcomes are neither noisy nor tied at the best, where a close look would see nothing.
+        """
+        n = len(data.y)
+        most = most_regions(n, q)
+        if most == 0 or not enough(n, self._space.dim) or (not plain and n <= 4000):
+            return []
+        noisy = self._noisy(fitted)
+        device = self._device(n)
+        kernel = "rbf" if "rbf" in self._settings.kernels else self._settings.kernels[0]
+        found = (
+            region_around(data, fitted, int(row), kernel, noisy=noisy, device=device)
+            for row in centres(data, fitted, most, data.y)
+        )
+        return [one for one in found if one is not None]
+
+    def _incumbents(self, fitted: Fitted) -> tuple[Array, float | None]:
         """Outcomes to rank observations by, and what to improve on; None where noise hides which one is best.
 
         Where the best outcome was seen at more than one point, outcomes come in steps (accuracies, counts), and what a
@@ -194,15 +205,15 @@ class Strategy:
         best is above the second best.
         """
         y = fitted.problem.y
-        if self._noisy(data, fitted):
+        if self._noisy(fitted):
             return fitted.posterior.smoothed(y), None
         best = float(y.max())
         worse = y[y < best]
-        if len(worse) and len(np.unique(data.X[y == best], axis=0)) > 1:
+        if len(worse) and len(np.unique(fitted.problem.X[y == best], axis=0)) > 1:
             return y, 2.0 * best - float(worse.max())
         return y, best
 
-    def _noisy(self, data: Data, fitted: Fitted) -> bool:
+    def _noisy(self, fitted: Fitted) -> bool:
         if fitted.problem.known is not None:
             return True
         noise, scale = np.exp(fitted.theta[1]), np.exp(fitted.theta[2])
@@ -222,7 +233,7 @@ class Strategy:
     def acquisition(self, data: Data, q: int) -> AcquisitionFunction:
         """A BoTorch acquisition function for q points on the fitted model, pending points included."""
         fitted = self._fitted(data)
-        best = self._incumbents(data, fitted)[1]
+        best = self._incumbents(fitted)[1]
         model = self.model(data)
         pending = torch.as_tensor(np.vstack([data.pending, data.failed])).to(model.train_targets)
         return stock_acquisition(model, q, best, pending if len(pending) else None, self._seed % 2**31)
@@ -230,21 +241,26 @@ class Strategy:
     def predict(self, data: Data, U: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the latent function at U, shape (m, D), in the user's scale, maximised."""
         fitted = self._fitted(data)
-        with one_thread(len(data.y) < 1000):
+        with one_thread(len(data.y) < ALL_THREADS_FROM):
             mean, variance = fitted.posterior.predict(U)
         return fitted.outcome_map.backward(mean, variance)
 
     def leave_one_out(self, data: Data) -> tuple[Array, Array, Array]:
-        """Predictions of each observation from the others: mean, deviation (user's scale, maximised), residual / sd."""
+        """Predictions of each observation from the others: mean, deviation (user's scale, maximised), residual / sd.
+
+        NaN for observations that the model of a very large study leaves out.
+        """
         fitted = self._fitted(data)
         residuals, variances = leave_one_out(fitted.posterior)
         mean, std = fitted.outcome_map.backward(fitted.problem.y - residuals, variances)
-        return mean, std, residuals / np.sqrt(variances)
+        table = np.full((3, len(data.y)), np.nan)
+        table[:, fitted.rows] = mean, std, residuals / np.sqrt(variances)
+        return table[0], table[1], table[2]
 
     def recommend(self, data: Data) -> int:
         """Row of the observation with the best posterior mean."""
         fitted = self._fitted(data)
-        return int(fitted.posterior.smoothed(fitted.problem.y).argmax())
+        return int(fitted.rows[fitted.posterior.smoothed(fitted.problem.y).argmax()])
 
 
 def _gpu(device: str) -> torch.device | None:

@@ -18,13 +18,16 @@ from gpbo.models.fit import Fit, fit
 from gpbo.models.host_posterior import HostPosterior, NotPositiveDefinite
 from gpbo.models.spec import Array, default_spec
 from gpbo.models.torch_posterior import TorchPosterior
-from gpbo.numerics import available, one_thread
+from gpbo.numerics import ALL_THREADS_FROM, available, one_thread
+from gpbo.strategy.regimes import most_modelled
 from gpbo.transforms import MAPS, OutcomeMap
 
 Posterior = HostPosterior | TorchPosterior
+Rows = NDArray[np.int64]
 
 _COLD_EVERY = 8  # refits between cold starts, which guard against following one local maximum for ever
 _SELECT_ON = 100  # observations on which candidates are compared; with more, only the winner is fitted to all of them
+_FIT_ON = 1500  # observations to which hyperparameters are fitted; more say little and cost the cube of their number
 _COMPARE_EVERY = 1 / 12  # share of new observations after which all candidates are fitted again, not only the winner
 
 
@@ -69,6 +72,7 @@ class Fitted:
 
     Attributes:
         problem: Specification and data, standardized as at the last refit.
+        rows: Which observations the problem holds, shape (n,); all of them as long as a factor of all is affordable.
         theta: Hyperparameters.
         outcome_map: Between the user's scale and the model's.
         posterior: The factor; conditioned points are for the caller to release.
@@ -78,6 +82,7 @@ class Fitted:
     """
 
     problem: Problem
+    rows: Rows
     theta: Array
     outcome_map: OutcomeMap
     posterior: Posterior
@@ -116,7 +121,7 @@ class Surrogate:
         if self._current is not None and self._current[:2] == (n, device):
             self._current[2].posterior.release()
             return self._current[2]
-        given = _given_noise(data)
+        given = given_noise(data)
         infer = given is None or bool(np.isnan(given).any())
         carry = self.carry
         if carry is not None and (carry.chosen.theta[1] == 0.0) == infer:
@@ -129,13 +134,13 @@ class Surrogate:
         self._current = (n, device, fitted)
         return fitted
 
-    def _problem(self, data: Data, rows: int, infer: bool, outcome_map: OutcomeMap, kernel: str) -> Problem:
-        """Data on the model's scale; the noise of values that were told without is inferred."""
-        y = data.y[:rows]
-        given = _given_noise(data)
-        known = None if given is None else np.maximum(outcome_map.variance(y, given[:rows]), MIN_KNOWN_NOISE)
+    def _problem(self, data: Data, rows: Rows, infer: bool, outcome_map: OutcomeMap, kernel: str) -> Problem:
+        """Some observations on the model's scale; the noise of values that were told without is inferred."""
+        y = data.y[rows]
+        given = given_noise(data)
+        known = None if given is None else np.maximum(outcome_map.variance(y, given[rows]), MIN_KNOWN_NOISE)
         spec = default_spec(kernel, self._dim, infer_noise=infer)
-        return Problem(spec, data.X[:rows], outcome_map.forward(y), known)
+        return Problem(spec, data.X[rows], outcome_map.forward(y), known)
 
     def _compared(
         self, data: Data, infer: bool, carry: Carry | None, device: torch.device
@@ -155,7 +160,7 @@ class Surrogate:
                 name = f"{kind}/{kernel}"
                 if not due and carry is not None and name != carry.kind:
                     continue
-                problem = _subset(self._problem(data, n, infer, outcome_map, kernel), rows)
+                problem = self._problem(data, rows, infer, outcome_map, kernel)
                 previous = fits.get(name)
                 tries = [fit(problem, previous, device=device)]
                 lost = not np.isfinite(tries[0].log_posterior)
@@ -174,36 +179,39 @@ class Surrogate:
         kind, kernel = name.split("/")
         outcome_map = OutcomeMap.of(data.y, kind)
         assert outcome_map is not None
-        problem = self._problem(data, n, infer, outcome_map, kernel)
         chosen = fits[name]
         if n > _SELECT_ON:
+            problem = self._problem(data, _leading(data.y, _FIT_ON), infer, outcome_map, kernel)
             if carry is not None and carry.kind == name and carry.n > _SELECT_ON:
                 chosen = fit(problem, carry.chosen, device=device)
             else:  # from few observations to all, each fit with the curvature of the one before
-                for rows in (4 * _SELECT_ON, n):
-                    if rows <= n:
-                        chosen = fit(_subset(problem, _thinned(n, rows)), chosen, device=device)
+                if n >= 4 * _SELECT_ON:
+                    few = self._problem(data, _thinned(n, 4 * _SELECT_ON), infer, outcome_map, kernel)
+                    chosen = fit(few, chosen, device=device)
+                chosen = fit(problem, chosen, device=device)
             if not np.isfinite(chosen.log_posterior):
                 chosen = fit(problem, device=device)
+        rows = _modelled(data.y, n)
+        problem = self._problem(data, rows, infer, outcome_map, kernel)
         message = ""
         if not np.isfinite(chosen.log_posterior):
             chosen = replace(chosen, theta=problem.spec.start())
             message = "the fit failed; hyperparameters at their prior"
         try:
-            posterior = _factorised(problem, chosen.theta, device)
+            posterior = factorised(problem, chosen.theta, device)
         except NotPositiveDefinite:
             theta = problem.spec.start()
             theta[1] = np.log(1e-2) if infer else 0.0
             problem = replace(problem, known=None if problem.known is None else np.maximum(problem.known, 1e-2))
             chosen = replace(chosen, theta=theta)
-            posterior = _factorised(problem, theta, device)
+            posterior = factorised(problem, theta, device)
             message = "the covariance was singular; prior hyperparameters and noise of 1 % of the variance"
         if posterior.jitter and not message:
             message = f"jitter of {posterior.jitter:g} of the outputscale on the diagonal of the covariance"
         refits = 1 if carry is None else carry.refits + 1
         compared = n if due or carry is None else carry.compared
         state = Carry(n, compared, refits, name, fits, chosen)
-        return Fitted(problem, chosen.theta, outcome_map, posterior, state, True, message)
+        return Fitted(problem, rows, chosen.theta, outcome_map, posterior, state, True, message)
 
     def _extended(self, data: Data, infer: bool, carry: Carry, device: torch.device) -> Fitted | None:
         """The last refit's model with later observations bordered on, always one by one from the same factor.
@@ -217,42 +225,55 @@ class Surrogate:
         outcome_map = OutcomeMap.of(data.y[: carry.n], kind)
         if outcome_map is None or not np.isfinite(outcome_map.forward(data.y)).all():
             return None
-        problem = self._problem(data, len(data.y), infer, outcome_map, kernel)
+        rows = _modelled(data.y, carry.n)
+        problem = self._problem(data, rows, infer, outcome_map, kernel)
         theta = carry.chosen.theta
         posterior: Posterior | None = None
         if self._current is not None and self._current[1] == device and self._current[2].carry.n == carry.n:
             posterior = self._current[2].posterior
             posterior.release()
-        if posterior is None or posterior.n > len(data.y):
-            first = self._problem(data, carry.n, infer, outcome_map, kernel)
-            posterior = _factorised(first, theta, device)
-        new = slice(posterior.n, None)
-        noise = problem.noise(theta)
-        if posterior.n < len(data.y):
-            with one_thread():
-                posterior.observe(data.X[new], noise[new], problem.y)
-        return Fitted(problem, theta, outcome_map, posterior, carry, False, "")
+        if posterior is None or posterior.n > len(rows):
+            first = self._problem(data, rows[rows < carry.n], infer, outcome_map, kernel)
+            posterior = factorised(first, theta, device)
+        if posterior.n < len(rows):
+            with one_thread(len(rows) < ALL_THREADS_FROM):
+                posterior.observe(problem.X, problem.noise(theta), problem.y)
+        return Fitted(problem, rows, theta, outcome_map, posterior, carry, False, "")
 
 
-def _given_noise(data: Data) -> Array | None:
+def given_noise(data: Data) -> Array | None:
     """Standard deviations told with the values, NaN where none was; None if there are none, or all say exact."""
     return data.noise if data.noise is not None and np.nanmax(data.noise) > 0.0 else None
 
 
-def _thinned(n: int, most: int = _SELECT_ON) -> NDArray[np.int64]:
+def _thinned(n: int, most: int = _SELECT_ON) -> Rows:
     """Rows of at most so many observations, spread evenly over the order of telling."""
     return np.linspace(0, n - 1, min(n, most)).astype(np.int64)
 
 
-def _subset(problem: Problem, rows: NDArray[np.int64]) -> Problem:
-    if len(rows) == len(problem.y):
-        return problem
-    known = None if problem.known is None else problem.known[rows]
-    return replace(problem, X=problem.X[rows], y=problem.y[rows], known=known)
+def _leading(y: Array, most: int) -> Rows:
+    """Rows of at most so many observations, ascending: the better half by outcome, the rest spread over the others."""
+    n = len(y)
+    if n <= most:
+        return np.arange(n)
+    order = np.argsort(-y, kind="stable")
+    others = np.sort(order[most // 2 :])
+    return np.sort(np.concatenate([order[: most // 2], others[_thinned(len(others), most - most // 2)]]))
 
 
-def _factorised(problem: Problem, theta: Array, device: torch.device) -> Posterior:
+def _modelled(y: Array, n: int) -> Rows:
+    """Rows that the factor holds: all, or in a large study the leading ones at the last refit and all that came after.
+
+    Args:
+        y: All outcomes.
+        n: Observations at the last refit.
+    """
+    return np.concatenate([_leading(y[:n], most_modelled(n)), np.arange(n, len(y))])
+
+
+def factorised(problem: Problem, theta: Array, device: torch.device) -> Posterior:
+    """The posterior on the compiled host path where it can run, else in torch."""
     if device.type == "cpu" and available():
-        with one_thread(len(problem.y) < 1000):
-            return HostPosterior(problem, theta)
+        with one_thread(len(problem.y) < ALL_THREADS_FROM):
+            return HostPosterior(problem, theta, room=max(32, len(problem.y) // 16))
     return TorchPosterior(problem, theta, device)

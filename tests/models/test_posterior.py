@@ -10,7 +10,7 @@ import torch
 
 from gpbo.models.compiled_fit import maximise_posterior
 from gpbo.models.compiled_objective import factorise, solve_factor
-from gpbo.models.compiled_posterior import append_row, whitened_rows
+from gpbo.models.compiled_posterior import append_rows, whitened_rows
 from gpbo.models.exact import Problem, build_model
 from gpbo.models.fit import fit
 from gpbo.models.host_posterior import HostPosterior
@@ -82,8 +82,7 @@ def test_observed_one_by_one_is_a_fresh_factorisation(make, infer, make_problem)
     problem, theta = make_problem(60, 4, infer=infer)
     grown = make(subset(problem, slice(0, 20)), theta)
     for row in range(20, 60):
-        noise = np.array([np.exp(theta[1]) if infer else problem.known[row]])
-        grown.observe(problem.X[row : row + 1], noise, problem.y[: row + 1])
+        grown.observe(problem.X[: row + 1], problem.noise(theta)[: row + 1], problem.y[: row + 1])
     U = np.random.default_rng(2).random((20, 4))
     assert_same(grown, make(problem, theta), U, 1e-10)
     assert grown.n == grown.m == 60
@@ -119,7 +118,8 @@ def test_release_restores_the_posterior_exactly(make, make_problem):
     assert posterior.m == posterior.n == 25
     for then, now in zip(before, posterior.predict(U), strict=True):
         np.testing.assert_array_equal(then, now)
-    posterior.observe(problem.X[:1] * 0.5, np.array([1e-3]), np.append(problem.y, 0.3))
+    noise = np.append(problem.noise(theta), 1e-3)
+    posterior.observe(np.vstack([problem.X, problem.X[:1] * 0.5]), noise, np.append(problem.y, 0.3))
     longer = Problem(problem.spec, np.vstack([problem.X, problem.X[:1] * 0.5]), np.append(problem.y, 0.3))
     alike = replace(longer, known=np.append(np.full(25, np.exp(theta[1])), 1e-3))
     assert_same(posterior, make(alike, theta), U, 1e-10)
@@ -132,8 +132,8 @@ def test_no_drift_over_500_appended_rows(make, log_noise, make_problem):
     theta[1] = log_noise
     grown = make(subset(problem, slice(0, 20)), theta)
     for row in range(20, 520, 50):
-        noise = np.full(50, np.exp(log_noise))
-        grown.observe(problem.X[row : row + 50], noise, problem.y[: row + 50])
+        end = row + 50
+        grown.observe(problem.X[:end], np.full(end, np.exp(log_noise)), problem.y[:end])
     U = np.random.default_rng(5).random((50, 3))
     assert_same(grown, make(problem, theta), U, 1e-8)
 
@@ -181,8 +181,8 @@ def test_read_only_and_one_dimensional_data_are_not_compiled_for_again(make_prob
         fit(problem)
         posterior = HostPosterior(subset(problem, slice(0, 10)), theta)
         posterior.predict(problem.X)
-        posterior.observe(problem.X[10:], np.full(2, 0.1), problem.y)
+        posterior.observe(problem.X, np.full(12, 0.1), problem.y)
         posterior.condition(problem.X[:1])
-        return [len(f.signatures) for f in (maximise_posterior, factorise, whitened_rows, append_row, solve_factor)]
+        return [len(f.signatures) for f in (maximise_posterior, factorise, whitened_rows, append_rows, solve_factor)]
 
     assert run(3, True) == run(3, False) == run(1, True) == run(1, False)

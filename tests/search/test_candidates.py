@@ -8,32 +8,46 @@ import numpy as np
 import pytest
 
 from gpbo import Categorical, Float, Int, Space
+from gpbo.search.box import Box
 from gpbo.search.candidates import Candidates, wander
 
 MIXED = Space({"x": Float(0, 1), "n": Int(0, 40), "c": Categorical(list("abcd")), "b": Categorical([True, False])})
 
 
 def test_candidates_are_feasible_and_reproducible():
-    candidates = Candidates(MIXED, spread=64, near=128)
+    candidates = Candidates(MIXED)
     ranked = MIXED.sample(np.random.default_rng(0).random((5, 4)))
-    U, spread = candidates.draw(ranked, np.random.default_rng(1))
-    again, _ = candidates.draw(ranked, np.random.default_rng(1))
-    np.testing.assert_array_equal(U, again)
-    assert (len(U), spread) == (192, 64)
-    np.testing.assert_array_equal(MIXED.snap(U), U)
-    other, _ = candidates.draw(ranked, np.random.default_rng(2))
-    assert not np.array_equal(U, other)
+    pool = candidates.draw(ranked, np.random.default_rng(1), 192)
+    again = candidates.draw(ranked, np.random.default_rng(1), 192)
+    np.testing.assert_array_equal(pool.U, again.U)
+    assert (len(pool.U), pool.spread) == (192, 96)
+    np.testing.assert_array_equal(MIXED.snap(pool.U), pool.U)
+    other = candidates.draw(ranked, np.random.default_rng(2), 192)
+    assert not np.array_equal(pool.U, other.U)
+
+
+def test_candidates_keep_to_a_box():
+    lower, upper = np.zeros(MIXED.dim), np.ones(MIXED.dim)
+    lower[:2], upper[:2] = [0.2, 0.5], [0.3, 0.75]
+    box = Box(lower, upper)
+    ranked = MIXED.sample(np.full((1, 4), 0.25))
+    ranked[0, 1] = 0.6
+    pool = Candidates(MIXED).draw(MIXED.snap(ranked), np.random.default_rng(0), 256, box)
+    assert box.contains(pool.U).all()
+    assert pool.box is box
+    np.testing.assert_array_equal(MIXED.snap(pool.U), pool.U)
 
 
 def test_without_observations_all_candidates_are_spread():
-    U, spread = Candidates(MIXED, spread=64).draw(np.empty((0, MIXED.dim)), np.random.default_rng(0))
-    assert len(U) == spread == 64
+    pool = Candidates(MIXED).draw(np.empty((0, MIXED.dim)), np.random.default_rng(0), 128)
+    assert len(pool.U) == pool.spread == 64
 
 
 def test_local_candidates_surround_the_best_observations_at_every_scale():
     space = Space.from_bounds([0.0] * 4, [1.0] * 4)
     ranked = np.full((1, 4), 0.5)
-    U, spread = Candidates(space, near=2000).draw(ranked, np.random.default_rng(0))
+    pool = Candidates(space).draw(ranked, np.random.default_rng(0), 4000)
+    U, spread = pool.U, pool.spread
     distance = np.abs(U[spread:] - 0.5).max(1)
     assert (distance < 0.01).mean() > 0.2
     assert (distance > 0.1).mean() > 0.1

@@ -18,7 +18,7 @@ from gpbo.numerics import available
 from gpbo.search.candidates import Candidates
 from gpbo.search.compiled import maximise
 from gpbo.search.gradient import Effort, climb
-from gpbo.search.greedy import greedy
+from gpbo.search.greedy import Chosen, greedy
 
 needs_numba = pytest.mark.skipif(not available(), reason="numba is not there")
 THOROUGH = Effort(starts=8, iterations=200, tolerance=1e-10)
@@ -36,7 +36,7 @@ def bowl(d, centre, n=60):
 
 def search(problem, theta, mode, starts, lower, upper, tolerance=1e-12):
     acquisition = HostImprovement(HostPosterior(problem, theta), 0.0, np.zeros((0, 1)))
-    arguments = list(acquisition.arguments)
+    arguments = list(acquisition.arguments(len(starts)))
     assert arguments[0] == LOG_EI
     arguments[0] = mode
     return maximise(starts, lower, upper, 300, tolerance, *arguments)
@@ -121,8 +121,10 @@ def test_twins_reach_the_same_best_value(seed, early, fitted, improvement):
 def ours(problem, theta, space, seed, improvement):
     rng = np.random.default_rng(seed)
     order = np.argsort(-problem.y, kind="stable")
-    raw = Candidates(space).draw(problem.X[order[:5]], rng)
-    return greedy(improvement(problem, theta), space, frozenset(), raw, 1, rng)
+    pool = Candidates(space).draw(problem.X[order[:5]], rng)
+    chosen = Chosen(space, frozenset(), problem.X)
+    greedy(improvement(problem, theta), chosen, pool, space, 1, rng)
+    return np.array(chosen.points)
 
 
 def stock(function, d, seed):

@@ -13,7 +13,7 @@ from botorch.sampling.normal import SobolQMCNormalSampler
 from gpbo import Categorical, Int, Space, problems
 from gpbo.models.exact import build_model
 from gpbo.search.candidates import Candidates
-from gpbo.search.greedy import enumerate_best, greedy
+from gpbo.search.greedy import Chosen, enumerate_best, greedy
 
 
 def our_batch(problem, theta, q, seed, improvement, space=None, taken=frozenset()):
@@ -21,8 +21,10 @@ def our_batch(problem, theta, q, seed, improvement, space=None, taken=frozenset(
     space = Space.from_bounds([0.0] * d, [1.0] * d) if space is None else space
     rng = np.random.default_rng(seed)
     order = np.argsort(-problem.y, kind="stable")
-    raw = Candidates(space).draw(problem.X[order[:5]], rng)
-    return greedy(improvement(problem, theta, j=q - 1), space, taken, raw, q, rng)
+    pool = Candidates(space).draw(problem.X[order[:5]], rng)
+    chosen = Chosen(space, taken, problem.X)
+    greedy(improvement(problem, theta, j=q - 1), chosen, pool, space, q, rng)
+    return np.array(chosen.points)
 
 
 def stock_batch(model, best, q, d, seed):

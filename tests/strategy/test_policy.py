@@ -323,7 +323,7 @@ def test_a_failed_warm_start_is_tried_cold(box, snapshot, monkeypatch):
 
 
 def test_a_singular_covariance_falls_back_and_says_so(box, snapshot, monkeypatch):
-    original, calls = surrogate_module._factorised, []
+    original, calls = surrogate_module.factorised, []
 
     def factorised(problem, theta, device):
         calls.append(theta)
@@ -331,7 +331,7 @@ def test_a_singular_covariance_falls_back_and_says_so(box, snapshot, monkeypatch
             raise surrogate_module.NotPositiveDefinite
         return original(problem, theta, device)
 
-    monkeypatch.setattr(surrogate_module, "_factorised", factorised)
+    monkeypatch.setattr(surrogate_module, "factorised", factorised)
     data = snapshot(box)
     rows, report = first(box, data)
     valid(box, data, rows, 1)

@@ -1,0 +1,124 @@
+"""Large steps in pieces that fit into memory.
+
+A step is cut by a byte budget; when the allocator refuses all the same, its pieces are halved and the step goes on. The
+default budget is a fixed number wherever there is enough free memory: pieces, and with them the last bits of a result,
+then do not depend on what else the machine is doing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+_PIECE = 2**27  # bytes of one piece, where more is free
+_SHARE = 1 / 8  # of what is free, or of the user's limit, for one piece
+_REFUSALS = ("can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory")
+
+
+@dataclass
+class Budget:
+    """Memory for the large steps of one call.
+
+    Attributes:
+        piece: Bytes for one piece of a step.
+        limit: Bytes for everything held at once; None where the user set no limit.
+        refusals: What the allocator refused, and what was done instead.
+    """
+
+    piece: int = _PIECE
+    limit: int | None = None
+    refusals: list[str] = field(default_factory=list)
+
+
+_CURRENT: ContextVar[Budget | None] = ContextVar("gpbo_memory_budget", default=None)
+
+
+def current() -> Budget:
+    """The budget of the enclosing ``budget`` block, or the default one."""
+    return _CURRENT.get() or Budget()
+
+
+@contextlib.contextmanager
+def budget(limit: int | None, device: torch.device) -> Iterator[Budget]:
+    """Sets the budget for the block.
+
+    Args:
+        limit: The user's limit in bytes, None for none.
+        device: Where the large tensors will be.
+    """
+    room = free(device) if limit is None else limit
+    token = _CURRENT.set(Budget(max(2**20, min(_PIECE, int(room * _SHARE))), limit))
+    try:
+        yield current()
+    finally:
+        _CURRENT.reset(token)
+
+
+def refused(error: BaseException) -> bool:
+    """Whether an error is the allocator's: NumPy's, torch's on the CPU, or that of a GPU."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _REFUSALS)
+
+
+def in_pieces(step: Callable[[int, int], None], total: int, bytes_each: int, name: str) -> None:
+    """Runs ``step(start, stop)`` over 0 .. total in pieces; a piece that the allocator refuses is halved.
+
+    Args:
+        step: Writes its results for the items start .. stop - 1, and may be repeated for the same items.
+        total: Number of items.
+        bytes_each: Memory one item takes while the step runs.
+        name: What the step is, for the report.
+
+    Raises:
+        MemoryError: If the allocator refuses a single item, in whatever form it does.
+    """
+    plan = current()
+    size = max(1, min(total, plan.piece // max(1, bytes_each)))
+    start = 0
+    while start < total:
+        stop = min(total, start + size)
+        try:
+            step(start, stop)
+        except Exception as error:
+            if not refused(error) or stop - start == 1:
+                raise
+            size = (stop - start) // 2
+        else:
+            start = stop
+            continue
+        # Outside the handler, whose traceback holds the tensors of the piece that failed.
+        plan.refusals.append(f"{name} in pieces of {size}")
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def free(device: torch.device) -> int:
+    """Bytes that are free on the device; on the CPU, what the system or the container will still give."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    room = [_physical()]
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        with contextlib.suppress(OSError, ValueError):
+            folder = Path("/sys/fs/cgroup")
+            room.append(int((folder / limit).read_text()) - int((folder / used).read_text()))
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        room.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
+    return max(2**24, min(room))
+
+
+def _physical() -> int:
+    try:
+        return int(os.sysconf("SC_PHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return 2**32

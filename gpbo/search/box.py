@@ -1,0 +1,34 @@
+"""The part of the unit cube in which a search stays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpbo.models.spec import Array
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Box:
+    """Part of the unit cube in which a search stays.
+
+    Attributes:
+        lower, upper: Corners, shape (D,).
+    """
+
+    lower: Array
+    upper: Array
+
+    @classmethod
+    def whole(cls, dim: int) -> Box:
+        """The unit cube."""
+        return cls(np.zeros(dim), np.ones(dim))
+
+    def contains(self, U: Array) -> NDArray[np.bool_]:
+        """Which rows lie inside, a grid's rounding aside, shape (R,)."""
+        outside = (np.maximum(self.lower - U, U - self.upper) > _ROUNDING).any(-1)
+        return np.logical_not(outside)

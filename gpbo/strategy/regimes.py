@@ -1,0 +1,90 @@
+"""How an ask is done, by the number of observations and of points wanted: the one table.
+
+| observations | model of the whole space | what is searched on it |
+|---|---|---|
+| up to 4,000 | exact, all observations | LogEI and, in large batches, sample paths |
+| up to 20,000 | exact, all observations | sample paths; LogEI in regions |
+| more | exact, 4,000 of them | sample paths; LogEI in regions |
+
+| points | LogEI in regions | LogEI | sample paths |
+|---|---|---|---|
+| fewer than 8 | – | all | – |
+| fewer than 64 | a quarter | the rest | – |
+| 64 and more | a fifth | two fifths | the rest |
+
+LogEI costs O(n^2) an evaluation and chains its picks, a sample path O(n) and none; so LogEI gets at most 512 points of
+a batch from any one model, and sample paths whatever is left. Where LogEI of the whole space is too dear, its share
+goes to the regions by half, and to the paths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_EXACT = 20_000  # a factor of 3.2 GB
+_SUBSET = 4_000
+_LOGEI = 4_000
+_CHAIN = 512
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a batch is made of.
+
+    Attributes:
+        local: Points from each region's model.
+        whole: Points by LogEI on the model of the whole space.
+        paths: Points from sample paths of that model.
+        candidates: Raw candidates of each search.
+    """
+
+    local: tuple[int, ...]
+    whole: int
+    paths: int
+    candidates: int
+
+
+def most_modelled(n: int) -> int:
+    """Observations that the model of the whole space holds of n."""
+    return n if n <= _EXACT else _SUBSET
+
+
+def plan(n: int, q: int, asked: int, *, regions: int) -> Plan:
+    """How many points come from where.
+
+    Args:
+        n: Observations.
+        q: Points wanted.
+        asked: Points handed out before; shares that are not whole numbers even out over a study.
+        regions: Regions whose models can be used.
+    """
+    affordable = n <= _LOGEI
+    if q < 8 and affordable:
+        shares = (0.0, 1.0)
+    elif q < 64:
+        shares = (0.25, 0.75)
+    else:
+        shares = (0.2, 0.4)
+    local, whole = shares
+    if not regions:
+        local, whole = 0.0, local + whole
+    if not affordable:
+        local, whole = (local + 0.5 * whole, 0.0) if regions else (0.0, 0.0)
+    first, second = (_portion(asked, q, share) for share in (local, local + whole))
+    in_regions = tuple(
+        min(_CHAIN, _portion(0, first, (r + 1) / regions) - _portion(0, first, r / regions)) for r in range(regions)
+    )
+    in_whole = min(_CHAIN, second - first)
+    candidates = 1024 if q < 64 else 2048 if q < 512 else 4096
+    return Plan(in_regions, in_whole, q - sum(in_regions) - in_whole, candidates)
+
+
+def most_regions(n: int, q: int) -> int:
+    """Regions worth modelling: one around the incumbent, more where one holds but a small part of what is known."""
+    if n <= _LOGEI:
+        return 0 if q < 8 else 1
+    return 4 if n <= _EXACT else 8
+
+
+def _portion(asked: int, q: int, share: float) -> int:
+    return int((asked + q) * share + 1e-9) - int(asked * share + 1e-9)
