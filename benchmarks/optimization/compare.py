@@ -157,6 +157,10 @@ def main(arguments: list[str] | None = None) -> None:
         return [line for line in read(folder) if score.case_of(line) in wanted]
 
     in_a, in_b = kept(options.a), kept(options.b)
+    if not (options.suite or options.members or options.half != "all"):
+        for folder, lines in ((options.a, in_a), (options.b, in_b)):
+            if others := len(read(folder)) - len(lines):
+                print(f"{others} lines in {folder} are of no case of today's suites and are left out.")
     a = of_provider(in_a, options.provider_a, options.a)
     b = of_provider(in_b, options.provider_b, options.b)
     pairs = pair(a, b, [*in_a, *in_b, *(read(options.known) if options.known.is_dir() else [])])

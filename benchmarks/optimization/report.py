@@ -117,8 +117,28 @@ def _difference(cells: Sequence[Cell], name: str) -> tuple[float, float, float] 
 
 def markdown(suites: dict[str, list[Cell]], lines: Sequence[Line]) -> str:
     """The report's text."""
-    parts = [*_heading(lines), *(text for name, cells in suites.items() for text in _suite(name, cells))]
+    compared = {name: cells for name, cells in suites.items() if len(providers(cells)) > 1}
+    parts = [*_heading(lines), *_summary(compared)]
+    if others := [f"`{name}`" for name in suites if name not in compared]:
+        parts += ["", f"Suites with lines of one optimizer so far: {', '.join(others)}."]
+    for name, cells in compared.items():
+        parts += _suite(name, cells)
     return "\n".join(parts) + "\n"
+
+
+def _summary(suites: dict[str, list[Cell]]) -> Iterator[str]:
+    names = providers([cell for cells in suites.values() for cell in cells])
+    yield ""
+    yield "Mean score by suite, and in brackets on how many of its problems:"
+    yield ""
+    yield "| optimizer | " + " | ".join(suites) + " |"
+    yield "|---" * (1 + len(suites)) + "|"
+    for name in names:
+        row = []
+        for cells in suites.values():
+            each = standing(cells, name) if any(name in cell.lines for cell in cells) else None
+            row.append(f"{each.score:.2f} ({each.problems})" if each else "")
+        yield f"| `{name}` | " + " | ".join(row) + " |"
 
 
 def _heading(lines: Sequence[Line]) -> Iterator[str]:
@@ -174,7 +194,9 @@ def _suite(suite: str, cells: Sequence[Cell]) -> Iterator[str]:
             f"[{each.low:.3f}, {each.high:.3f}]",
         ]
         row += [f"{each.rank:.2f}", "/".join(map(str, each.places)), difference, f"{each.seconds:.2g}"]
-        yield "| " + " | ".join([*row, str(each.unfinished or "")]) + " |"
+        yield (
+            ("| " + " | ".join([*row, str(each.unfinished or "")]) + " |").replace("[nan, nan]", "").replace("nan", "")
+        )
     yield ""
     yield f"![share of targets reached against share of the budget]({suite}.png)"
     for title, group in GROUPS.items():
@@ -314,6 +336,8 @@ def main(arguments: list[str] | None = None) -> None:
     suites = by_suite(lines, options.half)
     (options.results / "REPORT.md").write_text(markdown(suites, lines))
     for name, cells in suites.items():
+        if len(providers(cells)) == 1:
+            continue
         profiles(cells, options.results / f"{name}.png", name)
         if name == "classic":
             convergence(cells, options.results / FRONT)
