@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -42,12 +42,17 @@ class Finding:
     text: str
 
 
-def findings(opt: Optimizer) -> list[Finding]:
-    """Trust, noise, progress, and whatever else stands out. Empty before anything was told."""
-    return [*_of_model(opt), *_failures(opt)]
+def findings(opt: Optimizer, shares: Mapping[str, float] | None = None) -> list[Finding]:
+    """Trust, noise, progress, and whatever else stands out. Empty before anything was told.
+
+    Args:
+        opt: The study.
+        shares: Its ``importance(opt)``, where that is known.
+    """
+    return [*_of_model(opt, shares), *_failures(opt)]
 
 
-def _of_model(opt: Optimizer) -> Iterator[Finding]:
+def _of_model(opt: Optimizer, shares: Mapping[str, float] | None) -> Iterator[Finding]:
     trials = completed(opt)
     if not trials:
         return
@@ -57,7 +62,7 @@ def _of_model(opt: Optimizer) -> Iterator[Finding]:
         yield _noise(opt, found)
     yield _progress(prospects(opt))
     yield from _edges(opt)
-    yield from _idle(opt, len(trials))
+    yield from _idle(opt, len(trials), shares)
     if opt.last_ask is not None and opt.last_ask.message:
         yield Finding("Numerics", "note", "The last ask had to work around something", f"{opt.last_ask.message}.")
 
@@ -158,10 +163,11 @@ def _edges(opt: Optimizer) -> Iterator[Finding]:
             )
 
 
-def _idle(opt: Optimizer, n: int) -> Iterator[Finding]:
+def _idle(opt: Optimizer, n: int, shares: Mapping[str, float] | None) -> Iterator[Finding]:
     if n < 2 * opt.space.n_params + _FEW or opt.space.n_params < 2:
         return
-    idle = [name for name, share in importance(opt).items() if share < _NEGLIGIBLE and opt.space[name].count != 1]
+    shares = importance(opt) if shares is None else shares
+    idle = [name for name, share in shares.items() if share < _NEGLIGIBLE and opt.space[name].count != 1]
     if idle:
         shown = ", ".join(idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
         text = f"{shown}: less than 1 % of what the model sees varies with it. Fixing it makes the search easier."

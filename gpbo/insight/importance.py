@@ -17,6 +17,7 @@ Method: TypeAlias = Literal["variance", "lengthscales"]
 
 _POINTS = 512
 _PREDICTIONS = 20_000  # at most, in all
+_MANY = 1000  # observations from which on there are fewer, as each costs more
 
 
 def importance(opt: Optimizer, method: Method = "variance") -> dict[str, float]:
@@ -47,7 +48,8 @@ def _total_effects(opt: Optimizer) -> NDArray[np.float64]:
 
     space = opt.space
     d = space.n_params
-    m = max(32, min(_POINTS, 2 ** int(np.log2(_PREDICTIONS / (d + 1)))))
+    predictions = _PREDICTIONS * min(1.0, _MANY / max(1, len(opt.history)))
+    m = max(32, min(_POINTS, 2 ** int(np.log2(predictions / (d + 1)))))
     V = sobol(2 * d, m, seed=0)
     first, second = V[:, :d], V[:, d:]
     blocks = [first]

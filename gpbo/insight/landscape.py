@@ -130,13 +130,16 @@ def surface(
     return Surface((across, up), x, y, mean.reshape(shape), sd.reshape(shape), fixed)
 
 
-def nearness(opt: Optimizer, trials: list[Trial], fixed: Mapping[str, Any], free: tuple[str, ...]) -> Floats:
-    """How near each trial is to a slice, shape (n,): 1 where all but the free parameters are as fixed, 0 far away."""
-    if not trials:
-        return np.empty(0)
-    others = [{**trial.params, **{name: fixed[name] for name in free}} for trial in trials]
-    units = opt.space.encode([dict(fixed), *others])
-    near: Floats = np.exp(-((units[1:] - units[0]) ** 2).mean(axis=1) / _FADE**2)
+def units(opt: Optimizer, trials: list[Trial]) -> Floats:
+    """Trials as rows of the unit cube, shape (n, D)."""
+    return opt.space.encode([trial.params for trial in trials])
+
+
+def nearness(opt: Optimizer, units: Floats, fixed: Mapping[str, Any], free: tuple[str, ...]) -> Floats:
+    """How near rows of the unit cube are to a slice, shape (n,): 1 where all but the free parameters are as fixed."""
+    names = list(opt.space)
+    held = ~np.isin(opt.space.owner, [names.index(name) for name in free])
+    near: Floats = np.exp(-((held * (units - opt.space.encode([dict(fixed)]))) ** 2).mean(axis=1) / _FADE**2)
     return near
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpbo.errors import ArgumentError
 from gpbo.insight.axes import position
-from gpbo.insight.landscape import acquisition_slice, nearness, posterior_slice
+from gpbo.insight.landscape import acquisition_slice, nearness, posterior_slice, units
 from gpbo.insight.landscape import surface as posterior_surface
 from gpbo.insight.runs import completed
 from gpbo.plot.axes import BEST, NEXT, axes, dress, plain
@@ -57,7 +57,7 @@ def posterior(
     told = completed(opt)
     x = [position(parameter, trial[name]) for trial in told]
     y = np.array([trial.value for trial in told], dtype=np.float64)
-    ax.scatter(x, y, s=18, c=_black(nearness(opt, told, line.fixed, (name,))), linewidth=0, zorder=3)
+    ax.scatter(x, y, s=18, c=_black(nearness(opt, units(opt, told), line.fixed, (name,))), linewidth=0, zorder=3)
     ax.scatter([], [], s=18, color="black", linewidth=0, label="observations")
     _mark_pending(ax, [position(parameter, trial[name]) for trial in opt.pending])
     ax.set_ylabel("value")
@@ -131,7 +131,7 @@ def surface(
     ax.figure.colorbar(mesh, ax=ax, label="posterior mean" if of == "mean" else "posterior sd")
     told = completed(opt)
     across, up = _places(opt, told, x), _places(opt, told, y)
-    opacity = _black(nearness(opt, told, plane.fixed, (x, y)))
+    opacity = _black(nearness(opt, units(opt, told), plane.fixed, (x, y)))
     ax.scatter(across, up, s=16, c=opacity, edgecolors="white", linewidths=0.4, label="observations", zorder=3)
     pending = list(opt.pending)
     if pending:

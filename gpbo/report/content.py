@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 _EXACT = 2**53  # integers up to which JavaScript's numbers are exact
 
 
-def content(opt: Optimizer) -> dict[str, Any]:
-    """Summary, findings, best and recommended point, and the table of trials."""
+def content(opt: Optimizer, shares: dict[str, float] | None = None) -> dict[str, Any]:
+    """Summary, findings, best and recommended point, and the table of trials; from the parameters' importance."""
     trials = sorted([*opt.history, *opt.pending], key=lambda trial: trial.id)
     told = any(trial.state == "complete" for trial in trials)
     return {
         "direction": opt.direction,
         "facts": _facts(opt, trials),
-        "findings": [vars(finding) for finding in findings(opt)],
+        "findings": [vars(finding) for finding in findings(opt, shares)],
         "points": _points(opt) if told else None,
         "table": _table(opt, trials),
         "footer": f"gpbo {gpbo.__version__}, seed {opt.seed}, written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",

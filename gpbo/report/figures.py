@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpbo.insight.importance import importance
 from gpbo.insight.runs import completed, incumbent, spans, values
 from gpbo.insight.spread import spread
 from gpbo.report.model_figures import model_pictures
@@ -21,14 +22,19 @@ if TYPE_CHECKING:
 
 _GROUPS = 8  # lines of parallel coordinates are grouped by rank of their value
 _MOST_LINES = 500
+_MOST_POINTS = 1000  # of a batch, and of what was before it
 _STATES = {"complete": "accent", "failed": "bad", "pending": "next", "forgotten": "muted"}
 
 
-def figures(opt: Optimizer) -> list[Picture]:
-    """All pictures for which there are data."""
+def figures(opt: Optimizer, shares: dict[str, float] | None = None) -> list[Picture]:
+    """All pictures for which there are data; from the parameters' importance."""
     pictures: list[Picture] = []
     if completed(opt):
-        pictures += [_convergence(opt), *model_pictures(opt), _parallel(opt)]
+        pictures += [
+            _convergence(opt),
+            *model_pictures(opt, importance(opt) if shares is None else shares),
+            _parallel(opt),
+        ]
     return pictures + list(_of_asks(opt))
 
 
@@ -95,8 +101,8 @@ def _of_asks(opt: Optimizer) -> Iterator[Picture]:
     names = list(opt.space)
     data = []
     for trials, colour, label, above in (
-        (found.before[-1000:], "muted", "before", 0.1),
-        (found.trials, "next", "last batch", -0.1),
+        (found.before[-_MOST_POINTS:], "muted", "before", 0.1),
+        (found.trials[:_MOST_POINTS], "next", "last batch", -0.1),
     ):
         x = [where(opt, name, trial) for trial in trials for name in names]
         y = [row + above for _ in trials for row in range(len(names))]

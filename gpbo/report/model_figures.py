@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpbo.insight.axes import position
 from gpbo.insight.calibration import LARGEST, calibration
 from gpbo.insight.importance import importance
-from gpbo.insight.landscape import acquisition_slice, nearness, posterior_slice, surface
+from gpbo.insight.landscape import acquisition_slice, nearness, posterior_slice, surface, units
 from gpbo.insight.runs import completed, values
 from gpbo.report.pieces import Picture, dots, figure, numbers, parameter_axis, picture, short, shown
 from gpbo.space import Categorical
+from gpbo.trials import Trial
 
 if TYPE_CHECKING:
     from botorch.acquisition import AcquisitionFunction
@@ -21,37 +24,57 @@ if TYPE_CHECKING:
     from gpbo.optimizer import Optimizer
 
 _MOST_SLICES, _MOST_PAIRED = 20, 4  # parameters with a slice; parameters of which all pairs have a surface
+_MOST_DOTS = 1000  # observations drawn in one picture of the model
+_FINE, _COARSE = 81, 41  # points of a slice; the latter where there are more observations than that
 
 
-def model_pictures(opt: Optimizer) -> list[Picture]:
+@dataclass(frozen=True)
+class Told:
+    """The complete trials, and their rows of the unit cube, shape (n, D)."""
+
+    trials: list[Trial]
+    units: NDArray[np.float64]
+
+    def near(
+        self, opt: Optimizer, fixed: dict[str, Any], free: tuple[str, ...]
+    ) -> tuple[list[Trial], list[float | None]]:
+        """Those to be drawn, the nearest to a slice if there are many, and how opaque they are to be."""
+        near = nearness(opt, self.units, fixed, free)
+        nearest = np.sort(np.argsort(near, kind="stable")[-_MOST_DOTS:])  # of equals, the latest
+        return [self.trials[i] for i in nearest], numbers(0.12 + 0.88 * near[nearest])
+
+
+def model_pictures(opt: Optimizer, shares: dict[str, float]) -> list[Picture]:
     """Slices and surfaces through the best point, importance, leave-one-out predictions."""
-    shares = importance(opt)
+    trials = completed(opt)
+    told = Told(trials, units(opt, trials))
     free = [name for name in sorted(shares, key=lambda name: -shares[name]) if opt.space[name].count != 1]
     note = (
         "The mean and two standard deviations along one parameter, the others as in the best trial; the fainter an "
         "observation, the farther its other parameters are from that. Below, what a next point would be worth."
     )
+    drawn = f" Of {len(trials)} observations, the {_MOST_DOTS} nearest are drawn." if len(trials) > _MOST_DOTS else ""
     pictures = []
     if free:
         function = opt.acquisition()
-        slices = [(name, _slice(opt, name, function)) for name in free[:_MOST_SLICES]]
-        pictures.append(picture("slice", "What the model believes", note, *slices))
+        slices = [(name, _slice(opt, told, name, function)) for name in free[:_MOST_SLICES]]
+        pictures.append(picture("slice", "What the model believes", note + drawn, *slices))
     if len(free) > 1:
         pairs = itertools.combinations(free[:_MOST_PAIRED], 2)
-        maps = [(f"{a} × {b}", _surface(opt, a, b)) for a, b in pairs]
+        maps = [(f"{a} × {b}", _surface(opt, told, a, b)) for a, b in pairs]
         note = "The posterior mean over two parameters, the others as in the best trial; point at it for the deviation."
-        pictures.append(picture("surface", "Over two parameters", note, *maps))
+        pictures.append(picture("surface", "Over two parameters", note + drawn, *maps))
     pictures.append(_importance(opt, shares))
-    if len(completed(opt)) <= LARGEST:
+    if len(trials) <= LARGEST:
         pictures.append(_leave_one_out(opt))
     return pictures
 
 
-def _slice(opt: Optimizer, name: str, function: AcquisitionFunction) -> dict[str, Any]:
+def _slice(opt: Optimizer, told: Told, name: str, function: AcquisitionFunction) -> dict[str, Any]:
     parameter = opt.space[name]
-    line = posterior_slice(opt, name, points=81)
-    worth, kind = acquisition_slice(opt, name, points=81, function=function)
-    told = completed(opt)
+    points = _FINE if len(told.trials) <= _MOST_DOTS else _COARSE
+    line = posterior_slice(opt, name, points=points)
+    worth, kind = acquisition_slice(opt, name, points=points, function=function)
     x = numbers(line.x)
     low, high = numbers(line.mean - 2 * line.sd), numbers(line.mean + 2 * line.sd)
     data: list[dict[str, Any]]
@@ -82,14 +105,15 @@ def _slice(opt: Optimizer, name: str, function: AcquisitionFunction) -> dict[str
             },
         ]
         second = {"type": "scatter", "mode": "lines", "line": {"color": "@good"}, "y": numbers(worth.mean)}
+    near, opacity = told.near(opt, line.fixed, (name,))
     seen = dots(
-        [position(parameter, t[name]) for t in told],
-        values(told),
+        [position(parameter, t[name]) for t in near],
+        values(near),
         "ink",
         "values",
-        [f"trial {t.id}: {t.value:.6g}" for t in told],
+        [f"trial {t.id}: {t.value:.6g}" for t in near],
     )
-    seen["marker"]["opacity"] = numbers(0.12 + 0.88 * nearness(opt, told, line.fixed, (name,)))
+    seen["marker"]["opacity"] = opacity
     data.append(seen)
     pending = list(opt.pending)
     if pending:
@@ -111,7 +135,7 @@ def _slice(opt: Optimizer, name: str, function: AcquisitionFunction) -> dict[str
     return drawn
 
 
-def _surface(opt: Optimizer, a: str, b: str) -> dict[str, Any]:
+def _surface(opt: Optimizer, told: Told, a: str, b: str) -> dict[str, Any]:
     plane = surface(opt, (a, b), points=31)
     rows, columns = plane.mean.shape
     smooth = not any(isinstance(opt.space[name], Categorical) for name in (a, b)) and min(rows, columns) > 2
@@ -130,10 +154,11 @@ def _surface(opt: Optimizer, a: str, b: str) -> dict[str, Any]:
         "colorbar": {"thickness": 12, "outlinewidth": 0},
     }
     heights |= {"ncontours": 16, "line": {"width": 0.3}} if smooth else {}
-    told, best = completed(opt), opt.best()
-    x, y = ([position(opt.space[name], trial[name]) for trial in told] for name in (a, b))
-    seen = dots(x, y, "black", "values", [f"trial {t.id}: {t.value:.6g}" for t in told])
-    seen["marker"] |= {"opacity": numbers(0.12 + 0.88 * nearness(opt, told, plane.fixed, (a, b)))}
+    best = opt.best()
+    near, opacity = told.near(opt, plane.fixed, (a, b))
+    x, y = ([position(opt.space[name], trial[name]) for trial in near] for name in (a, b))
+    seen = dots(x, y, "black", "values", [f"trial {t.id}: {t.value:.6g}" for t in near])
+    seen["marker"] |= {"opacity": opacity}
     seen["marker"] |= {"line": {"color": "@white", "width": 0.6}}
     x, y = ([position(opt.space[name], best[name])] for name in (a, b))
     star = dots(x, y, "bad", "best", [f"best, trial {best.id}: {best.value:.6g}"])
@@ -174,8 +199,10 @@ def _importance(opt: Optimizer, shares: dict[str, float]) -> Picture:
 def _leave_one_out(opt: Optimizer) -> Picture:
     found = calibration(opt)
     data = []
+    step = -(-len(found.observed) // _MOST_DOTS)
+    kept = np.arange(len(found.observed)) % step == 0
     for inside, colour, label in ((True, "accent", "in its interval"), (False, "bad", "outside")):
-        rows = np.flatnonzero(found.inside == inside)
+        rows = np.flatnonzero(kept & (found.inside == inside))
         if len(rows):
             text = [
                 f"trial {found.trials[i].id}: {found.observed[i]:.6g}, "
@@ -192,5 +219,6 @@ def _leave_one_out(opt: Optimizer) -> Picture:
         f"Each value against its prediction from all the others: {found.coverage:.0%} lie in their 95 % interval, and "
         f"the rank correlation is {found.rank_correlation:.2f}. On the dashed line a prediction is exact."
     )
+    note += f" One of {step} is drawn." if step > 1 else ""
     drawn = figure(data, x="predicted, ± 2 sd", y="value")
     return picture("leave-one-out", "Do its predictions hold?", note, drawn)

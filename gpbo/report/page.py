@@ -11,8 +11,11 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from gpbo.errors import ArgumentTypeError
+from gpbo.insight.importance import importance
+from gpbo.insight.runs import completed
 from gpbo.report.content import content
 from gpbo.report.figures import figures
+from gpbo.report.snapshot import snapshot
 
 if TYPE_CHECKING:
     from gpbo.optimizer import Optimizer
@@ -43,7 +46,9 @@ def page(opt: Optimizer, title: str = "Study") -> str:
         ImportError: If plotly is not installed.
     """
     plotly = _plotly()
-    data = {**content(opt), "figures": figures(opt)}
+    opt = snapshot(opt)
+    shares = importance(opt) if completed(opt) else {}
+    data = {**content(opt, shares), "figures": figures(opt, shares)}
     return Template(_read("page.html")).substitute(
         title=escape(title),
         style=_read("page.css"),

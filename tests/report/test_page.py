@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 
 import pytest
 
 import gpbo
 from gpbo import report
+from gpbo.ledger import Ledger
+from gpbo.report import model_figures
 from gpbo.report.content import content, duration
 from gpbo.report.figures import figures
+from gpbo.report.snapshot import snapshot
 
 plotly = pytest.importorskip("plotly")
 
@@ -97,6 +101,43 @@ def test_words_and_numbers_are_those_of_the_study(study):
         "seconds",
         "reason",
     ]
+
+
+def test_of_many_observations_the_nearest_are_drawn_and_the_page_says_so(study, monkeypatch):
+    monkeypatch.setattr(model_figures, "_MOST_DOTS", 7)
+    pictures = {picture["id"]: picture for picture in figures(study)}
+    everywhere = [str(trial.id) for trial in study.history if trial.state == "complete"]
+    for key in ("slice", "surface"):
+        assert "Of 19 observations, the 7 nearest are drawn." in pictures[key]["note"]
+        for _, drawn in pictures[key]["choices"]:
+            (seen,) = [trace for trace in drawn["data"] if trace.get("name") == "values"]
+            ids = [re.search(r"\d+", text)[0] for text in seen["hovertext"]]
+            assert len(ids) == len(seen["x"]) == len(seen["marker"]["opacity"]) == 7
+            assert set(ids) < set(everywhere)
+            assert str(study.best().id) in ids
+    ((_, drawn),) = pictures["leave-one-out"]["choices"]
+    assert "One of 3 is drawn." in pictures["leave-one-out"]["note"]
+    assert sum(len(trace["x"]) for trace in drawn["data"] if trace.get("mode") == "markers") == 7
+
+
+def test_the_record_is_read_once_for_a_page(study, monkeypatch, tmp_path):
+    reads = []
+    trials = Ledger.trial
+    monkeypatch.setattr(Ledger, "trial", lambda self, trial_id: reads.append(trial_id) or trials(self, trial_id))
+    study.report(tmp_path / "r.html")
+    assert len(set(reads)) == 22
+    assert Counter(reads).most_common(2)[1][1] <= 2  # the best one is asked for again and again
+
+
+def test_a_page_is_about_the_trials_that_were_there_when_it_was_begun():
+    opt = gpbo.Optimizer({"x": gpbo.Float(0, 1)}, seed=0)
+    opt.add([[0.1], [0.5], [0.9]], [1.0, 0.0, 2.0])
+    seen = snapshot(opt)
+    opt.add([[0.3]], [3.0])
+    assert [trial.id for trial in seen.history] == [0, 1, 2]
+    assert [len(part) for part in seen.leave_one_out()] == [3, 3, 3]
+    assert seen.trial(3).value == 3.0
+    assert seen.best().id == 1
 
 
 def test_large_integers_keep_their_digits():
