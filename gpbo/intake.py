@@ -4,6 +4,7 @@ Nothing here changes any state. NumPy arrays, torch tensors on any device, panda
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, MappingView, Sequence, Set
 from numbers import Integral, Real
 from typing import Any
@@ -228,6 +229,24 @@ def _real(call: str, what: str, item: Any, label: Callable[[int], str], index: i
         raise TellError(
             f"{call}: {what} of {label(index)} is too large for a float64; pass nan for a failed run."
         ) from None
+
+
+def memory(what: str, value: Any) -> int | None:
+    """Bytes from a number or a text like "2 GB"; None stays None.
+
+    Raises:
+        ArgumentTypeError: If it is neither.
+        ArgumentError: If the text cannot be read, or it is less than 64 MB, with which nothing can be done.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?\s*", value)
+        if match is None:
+            raise ArgumentError(f'{what} must be a number of bytes or a text like "2 GB", got {value!r}.')
+        number, prefix, binary = match.groups()
+        value = int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))
+    return whole(what, value, 64 * 10**6, 2**60)
 
 
 def whole(what: str, value: Any, low: int, high: int) -> int:

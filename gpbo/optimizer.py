@@ -57,6 +57,8 @@ class Optimizer:
         strategy: How points are chosen: "auto" is the engine. For comparisons, "grid", "random" and "sobol" look at no
             result; "cmaes", "genetic" and "tpe" need the extra package that an error names. Predictions are the
             engine's in all cases.
+        memory_limit: What models and searches may take together, in bytes or as "2 GB"; None for what is free. Large
+            steps are cut into pieces that fit, and a factor that does not fit holds a part of the observations.
         storage: Path of an SQLite file, or URL ``postgresql://...``, where everything is recorded before a call
             returns. A study that is there already is continued. None keeps the study in memory.
         study: Name of the study there.
@@ -97,6 +99,7 @@ class Optimizer:
         device: "str | torch.device" = "auto",
         kernel: str = "auto",
         strategy: str = "auto",
+        memory_limit: int | str | None = None,
         storage: "str | os.PathLike[str] | None" = None,
         study: str = "default",
         worker: str | None = None,
@@ -111,7 +114,7 @@ class Optimizer:
         self.seed = secrets.randbits(32) if seed is None else intake.whole("seed", seed, 0, 2**63 - 1)
         if n_initial is not None:
             n_initial = intake.whole("n_initial", n_initial, 1, _MAX_BATCH)
-        settings = _settings(strategy, kernel, n_initial, str(device))
+        settings = _settings(strategy, kernel, n_initial, str(device), memory_limit)
         described = (self.space, direction, self.seed, n_initial, kernel, str(device), strategy)
         stored = None
         if storage is not None:
@@ -130,6 +133,7 @@ class Optimizer:
         worker: str | None = None,
         lease: float | None = None,
         device: "str | torch.device | None" = None,
+        memory_limit: int | str | None = None,
     ) -> "Optimizer":
         """Goes on with a stored study, exactly where it stopped: pending trials and random stream included.
 
@@ -139,6 +143,7 @@ class Optimizer:
             worker: As for :class:`Optimizer`.
             lease: As for :class:`Optimizer`.
             device: Where to compute; None for what the study was made with.
+            memory_limit: As for :class:`Optimizer`.
 
         Raises:
             StudyNotFoundError: If there is no such study.
@@ -149,7 +154,7 @@ class Optimizer:
         opened = cls.__new__(cls)
         opened.space, opened.direction, opened.seed = description.space, description.direction, description.seed
         place = description.device if device is None else str(device)
-        settings = _settings(description.strategy, description.kernel, description.n_initial, place)
+        settings = _settings(description.strategy, description.kernel, description.n_initial, place, memory_limit)
         opened._start(settings, stored)
         return opened
 
@@ -466,10 +471,13 @@ class Optimizer:
             )
 
 
-def _settings(strategy: str, kernel: str, n_initial: int | None, device: str) -> "Settings":
+def _settings(
+    strategy: str, kernel: str, n_initial: int | None, device: str, memory_limit: int | str | None
+) -> "Settings":
     from gpbo.strategy import Settings
 
-    return Settings(kernel=kernel, n_initial=n_initial, device=device, strategy=strategy)
+    limit = intake.memory("memory_limit", memory_limit)
+    return Settings(kernel=kernel, n_initial=n_initial, device=device, strategy=strategy, memory_limit=limit)
 
 
 def _make_strategy(space: Space, settings: "Settings", seed: int) -> "Strategy":

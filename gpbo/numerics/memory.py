@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 _PIECE = 2**27  # bytes of one piece, where more is free
 _SHARE = 1 / 8  # of what is free, or of the user's limit, for one piece
@@ -93,10 +96,38 @@ def in_pieces(step: Callable[[int, int], None], total: int, bytes_each: int, nam
         else:
             start = stop
             continue
-        # Outside the handler, whose traceback holds the tensors of the piece that failed.
-        plan.refusals.append(f"{name} in pieces of {size}")
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        _refused(f"{name} in pieces of {size}")
+
+
+def halving(step: Callable[[int], T], size: int, name: str) -> tuple[int, T]:
+    """Runs ``step(size)``, with half the size as long as the allocator refuses.
+
+    Args:
+        step: What to do.
+        size: Size of the first try.
+        name: What it makes, with {} for the size, for the report.
+
+    Returns:
+        The size that worked and the step's result.
+
+    Raises:
+        MemoryError: If the allocator refuses size 1, in whatever form it does.
+    """
+    while True:
+        try:
+            return size, step(size)
+        except Exception as error:
+            if not refused(error) or size == 1:
+                raise
+            size //= 2
+        _refused(name.format(size))
+
+
+def _refused(remedy: str) -> None:
+    """Notes what is done instead; called outside the handler, whose traceback holds what was in the way."""
+    current().refusals.append(remedy)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def free(device: torch.device) -> int:

@@ -18,7 +18,7 @@ from gpbo.errors import ArgumentError, NotReadyError
 from gpbo.models.exact import build_model
 from gpbo.models.leave_one_out import leave_one_out
 from gpbo.models.spec import Array
-from gpbo.numerics import ALL_THREADS_FROM, one_thread
+from gpbo.numerics import ALL_THREADS_FROM, memory, one_thread
 from gpbo.numerics.sobol import sobol
 from gpbo.search.candidates import Candidates, wander
 from gpbo.space import Space
@@ -100,22 +100,26 @@ class Strategy:
         fit_seconds, search_seconds, kernel, refitted, message = 0.0, 0.0, "", False, ""
         if wanted < q:
             fitting = searching = time.perf_counter()
-            try:
-                fitted = self._surrogate.get(data, device)
-                searching = time.perf_counter()
-                with one_thread(n < ALL_THREADS_FROM):
-                    more, name = self._search(data, fitted, rows, q - wanted, rng)
-            except (RuntimeError, ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
-                # Out of memory, a failure inside a library: a space-filling suggestion is worth more than none.
-                message = f"the model failed ({type(error).__name__}: {error}); space-filling points instead"
-                logger.warning("ask(%d): %s", q, message)
-                rows, used = self._design_points(data, q, rng), ["design"]
-            else:
-                rows = np.vstack([rows, more])
-                used.append(name)
-                refitted = fitted.refitted and fitted.carry is not self._surrogate.carry
-                kernel, message = fitted.problem.spec.kind, fitted.message
-                self._surrogate.commit()
+            with memory.budget(self._settings.memory_limit, device) as budget:
+                try:
+                    fitted = self._surrogate.get(data, device)
+                    searching = time.perf_counter()
+                    with one_thread(n < ALL_THREADS_FROM):
+                        more, name = self._search(data, fitted, rows, q - wanted, rng)
+                except (RuntimeError, ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
+                    # Out of memory, a failure inside a library: a space-filling suggestion is worth more than none.
+                    message = f"the model failed ({type(error).__name__}: {error}); space-filling points instead"
+                    logger.warning("ask(%d): %s", q, message)
+                    rows, used = self._design_points(data, q, rng), ["design"]
+                else:
+                    rows = np.vstack([rows, more])
+                    used.append(name)
+                    refitted = fitted.refitted and fitted.carry is not self._surrogate.carry
+                    kernel, message = fitted.problem.spec.kind, fitted.message
+                    self._surrogate.commit()
+                    if budget.refusals:
+                        message = "; ".join([*filter(None, [message]), f"memory was short: {budget.refusals[-1]}"])
+                        logger.warning("ask(%d): memory was short: %s", q, "; ".join(dict.fromkeys(budget.refusals)))
             fit_seconds, search_seconds = searching - fitting, time.perf_counter() - searching
         return rows, AskReport(
             strategy=" + ".join(used),

@@ -19,6 +19,7 @@ goes to the regions by half, and to the paths.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 _EXACT = 20_000  # a factor of 3.2 GB
@@ -44,9 +45,15 @@ class Plan:
     candidates: int
 
 
-def most_modelled(n: int) -> int:
-    """Observations that the model of the whole space holds of n."""
-    return n if n <= _EXACT else _SUBSET
+def most_modelled(n: int, limit: int | None = None) -> int:
+    """Observations that the model of the whole space holds of n.
+
+    Args:
+        n: All observations.
+        limit: Bytes of memory for everything; the factor takes no more than half.
+    """
+    most = n if n <= _EXACT else _SUBSET
+    return most if limit is None else max(1, min(most, math.isqrt(limit // 16)))
 
 
 def plan(n: int, q: int, asked: int, *, regions: int) -> Plan:

@@ -20,7 +20,8 @@ from gpbo.models.fit import fit
 from gpbo.models.host_posterior import NotPositiveDefinite
 from gpbo.models.spec import Array, Prior, default_spec
 from gpbo.search.box import Box
-from gpbo.strategy.surrogate import Fitted, Posterior, Rows, factorised, given_noise
+from gpbo.strategy.subsets import Rows
+from gpbo.strategy.surrogate import Fitted, Posterior, factorised, given_noise
 from gpbo.transforms import OutcomeMap
 
 _SHARE = 1 / 3  # of the observations

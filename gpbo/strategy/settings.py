@@ -20,12 +20,14 @@ class Settings:
         n_initial: Size of the space-filling start; None for max(5, parameters + 1).
         device: "auto", "cpu", "cuda" or "cuda:i".
         strategy: "auto" for the engine, or the name of a baseline.
+        memory_limit: Bytes that the models and searches of an ask may take together; None for what is free.
     """
 
     kernel: str = "auto"
     n_initial: int | None = None
     device: str = "auto"
     strategy: str = "auto"
+    memory_limit: int | None = None
 
     def __post_init__(self) -> None:
         if self.kernel not in KERNELS:

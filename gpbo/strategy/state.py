@@ -10,12 +10,12 @@ import numpy as np
 
 from gpbo.models.fit import Fit
 from gpbo.models.spec import Array
-from gpbo.strategy.surrogate import Carry
+from gpbo.strategy.surrogate import MOST_CURVATURE, Carry
 from gpbo.transforms import MAPS
 
 State: TypeAlias = dict[str, Any]
 
-_VERSION = 1
+_VERSION = 2
 
 
 def dump(carry: Carry | None) -> State | None:
@@ -23,8 +23,8 @@ def dump(carry: Carry | None) -> State | None:
     if carry is None:
         return None
     fits = {kind: _dump_fit(fit) for kind, fit in carry.fits.items()}
-    counts = {"version": _VERSION, "n": carry.n, "compared": carry.compared, "refits": carry.refits, "kind": carry.kind}
-    return {**counts, "fits": fits, "chosen": _dump_fit(carry.chosen)}
+    counts = {name: getattr(carry, name) for name in ("n", "held", "compared", "refits", "kind")}
+    return {"version": _VERSION, **counts, "fits": fits, "chosen": _dump_fit(carry.chosen)}
 
 
 def load(state: Mapping[str, Any] | None, kernels: tuple[str, ...], dim: int) -> Carry | None:
@@ -36,7 +36,8 @@ def load(state: Mapping[str, Any] | None, kernels: tuple[str, ...], dim: int) ->
     if state is None or state.get("version") != _VERSION or not _fits_known(state["fits"], kernels):
         return None
     fits = {kind: _load_fit(fit, dim) for kind, fit in state["fits"].items()}
-    return Carry(state["n"], state["compared"], state["refits"], state["kind"], fits, _load_fit(state["chosen"], dim))
+    n, held, compared, refits = (int(state[name]) for name in ("n", "held", "compared", "refits"))
+    return Carry(n, held, compared, refits, state["kind"], fits, _load_fit(state["chosen"], dim))
 
 
 def _fits_known(names: Iterable[str], kernels: tuple[str, ...]) -> bool:
@@ -47,7 +48,7 @@ def _fits_known(names: Iterable[str], kernels: tuple[str, ...]) -> bool:
 def _dump_fit(fit: Fit) -> State:
     return {
         "theta": _dump_array(fit.theta),
-        "curvature": _dump_array(fit.curvature),
+        "curvature": _dump_array(fit.curvature.diagonal() if len(fit.theta) > MOST_CURVATURE else fit.curvature),
         "log_posterior": float(fit.log_posterior).hex(),
         "evaluations": int(fit.evaluations),
     }
@@ -55,7 +56,10 @@ def _dump_fit(fit: Fit) -> State:
 
 def _load_fit(fit: Mapping[str, Any], dim: int) -> Fit:
     theta = _load_array(fit["theta"], (dim + 3,))
-    curvature = _load_array(fit["curvature"], (dim + 3, dim + 3))
+    if len(theta) > MOST_CURVATURE:
+        curvature = np.diag(_load_array(fit["curvature"], (dim + 3,)))
+    else:
+        curvature = _load_array(fit["curvature"], (dim + 3, dim + 3))
     return Fit(theta, curvature, float.fromhex(fit["log_posterior"]), int(fit["evaluations"]))
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from gpbo.data import Data
 from gpbo.models.exact import MIN_KNOWN_NOISE, Problem
@@ -18,16 +17,17 @@ from gpbo.models.fit import Fit, fit
 from gpbo.models.host_posterior import HostPosterior, NotPositiveDefinite
 from gpbo.models.spec import Array, default_spec
 from gpbo.models.torch_posterior import TorchPosterior
-from gpbo.numerics import ALL_THREADS_FROM, available, one_thread
+from gpbo.numerics import ALL_THREADS_FROM, available, memory, one_thread
 from gpbo.strategy.regimes import most_modelled
+from gpbo.strategy.subsets import Rows, leading, modelled, thinned
 from gpbo.transforms import MAPS, OutcomeMap
 
 Posterior = HostPosterior | TorchPosterior
-Rows = NDArray[np.int64]
 
 _COLD_EVERY = 8  # refits between cold starts, which guard against following one local maximum for ever
 _SELECT_ON = 100  # observations on which candidates are compared; with more, only the winner is fitted to all of them
 _FIT_ON = 1500  # observations to which hyperparameters are fitted; more say little and cost the cube of their number
+MOST_CURVATURE = 64  # hyperparameters whose whole curvature is carried
 _COMPARE_EVERY = 1 / 12  # share of new observations after which all candidates are fitted again, not only the winner
 
 
@@ -37,6 +37,7 @@ class Carry:
 
     Attributes:
         n: Observations at the last refit.
+        held: Most of them that the factor holds.
         compared: Observations at the last comparison of all candidates.
         refits: Refits so far.
         kind: The candidate with the most evidence, "map/kernel".
@@ -45,6 +46,7 @@ class Carry:
     """
 
     n: int
+    held: int
     compared: int
     refits: int
     kind: str
@@ -55,7 +57,8 @@ class Carry:
         """Whether the next fit would start from the very same numbers."""
         return (
             other is not None
-            and (self.n, self.compared, self.refits, self.kind) == (other.n, other.compared, other.refits, other.kind)
+            and (self.n, self.held, self.compared) == (other.n, other.held, other.compared)
+            and (self.refits, self.kind) == (other.refits, other.kind)
             and self.fits.keys() == other.fits.keys()
             and _same(self.chosen, other.chosen)
             and all(_same(fit, other.fits[kind]) for kind, fit in self.fits.items())
@@ -64,6 +67,13 @@ class Carry:
 
 def _same(one: Fit, other: Fit) -> bool:
     return np.array_equal(one.theta, other.theta) and np.array_equal(one.curvature, other.curvature)
+
+
+def _kept(fit: Fit) -> Fit:
+    """The part of a fit that is carried: in many dimensions the diagonal of the curvature, for it goes into storage."""
+    if len(fit.theta) <= MOST_CURVATURE:
+        return fit
+    return replace(fit, curvature=np.diag(fit.curvature.diagonal()))
 
 
 @dataclass(frozen=True)
@@ -147,7 +157,7 @@ class Surrogate:
     ) -> tuple[str, dict[str, Fit]]:
         """Fits of the candidates, of all of them when a comparison is due, and the one with the most evidence."""
         n = len(data.y)
-        rows = _thinned(n)
+        rows = thinned(n, _SELECT_ON)
         due = carry is None or n - carry.compared >= max(1, int(n * _COMPARE_EVERY))
         fits: dict[str, Fit] = {} if carry is None else dict(carry.fits)
         evidence: dict[str, float] = {}
@@ -181,36 +191,46 @@ class Surrogate:
         assert outcome_map is not None
         chosen = fits[name]
         if n > _SELECT_ON:
-            problem = self._problem(data, _leading(data.y, _FIT_ON), infer, outcome_map, kernel)
+            problem = self._problem(data, leading(data.y, _FIT_ON), infer, outcome_map, kernel)
             if carry is not None and carry.kind == name and carry.n > _SELECT_ON:
                 chosen = fit(problem, carry.chosen, device=device)
             else:  # from few observations to all, each fit with the curvature of the one before
                 if n >= 4 * _SELECT_ON:
-                    few = self._problem(data, _thinned(n, 4 * _SELECT_ON), infer, outcome_map, kernel)
+                    few = self._problem(data, thinned(n, 4 * _SELECT_ON), infer, outcome_map, kernel)
                     chosen = fit(few, chosen, device=device)
                 chosen = fit(problem, chosen, device=device)
             if not np.isfinite(chosen.log_posterior):
                 chosen = fit(problem, device=device)
-        rows = _modelled(data.y, n)
-        problem = self._problem(data, rows, infer, outcome_map, kernel)
         message = ""
         if not np.isfinite(chosen.log_posterior):
-            chosen = replace(chosen, theta=problem.spec.start())
+            chosen = replace(chosen, theta=default_spec(kernel, self._dim, infer_noise=infer).start())
             message = "the fit failed; hyperparameters at their prior"
-        try:
-            posterior = factorised(problem, chosen.theta, device)
-        except NotPositiveDefinite:
+
+        def factor(held: int) -> tuple[Rows, Problem, Posterior, bool]:
+            rows = leading(data.y, held)
+            problem = self._problem(data, rows, infer, outcome_map, kernel)
+            try:
+                return rows, problem, factorised(problem, chosen.theta, device), True
+            except NotPositiveDefinite:
+                theta = problem.spec.start()
+                theta[1] = np.log(1e-2) if infer else 0.0
+                problem = replace(problem, known=None if problem.known is None else np.maximum(problem.known, 1e-2))
+                return rows, problem, factorised(problem, theta, device), False
+
+        held, (rows, problem, posterior, regular) = memory.halving(
+            factor, most_modelled(n, memory.current().limit), "a model of {} observations"
+        )
+        if not regular:
             theta = problem.spec.start()
             theta[1] = np.log(1e-2) if infer else 0.0
-            problem = replace(problem, known=None if problem.known is None else np.maximum(problem.known, 1e-2))
             chosen = replace(chosen, theta=theta)
-            posterior = factorised(problem, theta, device)
             message = "the covariance was singular; prior hyperparameters and noise of 1 % of the variance"
         if posterior.jitter and not message:
             message = f"jitter of {posterior.jitter:g} of the outputscale on the diagonal of the covariance"
         refits = 1 if carry is None else carry.refits + 1
         compared = n if due or carry is None else carry.compared
-        state = Carry(n, compared, refits, name, fits, chosen)
+        fits, chosen = {name: _kept(each) for name, each in fits.items()}, _kept(chosen)
+        state = Carry(n, held, compared, refits, name, fits, chosen)
         return Fitted(problem, rows, chosen.theta, outcome_map, posterior, state, True, message)
 
     def _extended(self, data: Data, infer: bool, carry: Carry, device: torch.device) -> Fitted | None:
@@ -225,7 +245,7 @@ class Surrogate:
         outcome_map = OutcomeMap.of(data.y[: carry.n], kind)
         if outcome_map is None or not np.isfinite(outcome_map.forward(data.y)).all():
             return None
-        rows = _modelled(data.y, carry.n)
+        rows = modelled(data.y, carry.n, carry.held)
         problem = self._problem(data, rows, infer, outcome_map, kernel)
         theta = carry.chosen.theta
         posterior: Posterior | None = None
@@ -244,31 +264,6 @@ class Surrogate:
 def given_noise(data: Data) -> Array | None:
     """Standard deviations told with the values, NaN where none was; None if there are none, or all say exact."""
     return data.noise if data.noise is not None and np.nanmax(data.noise) > 0.0 else None
-
-
-def _thinned(n: int, most: int = _SELECT_ON) -> Rows:
-    """Rows of at most so many observations, spread evenly over the order of telling."""
-    return np.linspace(0, n - 1, min(n, most)).astype(np.int64)
-
-
-def _leading(y: Array, most: int) -> Rows:
-    """Rows of at most so many observations, ascending: the better half by outcome, the rest spread over the others."""
-    n = len(y)
-    if n <= most:
-        return np.arange(n)
-    order = np.argsort(-y, kind="stable")
-    others = np.sort(order[most // 2 :])
-    return np.sort(np.concatenate([order[: most // 2], others[_thinned(len(others), most - most // 2)]]))
-
-
-def _modelled(y: Array, n: int) -> Rows:
-    """Rows that the factor holds: all, or in a large study the leading ones at the last refit and all that came after.
-
-    Args:
-        y: All outcomes.
-        n: Observations at the last refit.
-    """
-    return np.concatenate([_leading(y[:n], most_modelled(n)), np.arange(n, len(y))])
 
 
 def factorised(problem: Problem, theta: Array, device: torch.device) -> Posterior:
