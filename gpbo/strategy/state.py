@@ -23,8 +23,8 @@ def dump(carry: Carry | None) -> State | None:
     if carry is None:
         return None
     fits = {kind: _dump_fit(fit) for kind, fit in carry.fits.items()}
-    counts = {name: getattr(carry, name) for name in ("n", "held", "compared", "refits", "kind")}
-    return {"version": _VERSION, **counts, "fits": fits, "chosen": _dump_fit(carry.chosen)}
+    counts = {"n": carry.n, "held": carry.held, "compared": carry.compared, "refits": carry.refits}
+    return {"version": _VERSION, **counts, "kind": carry.kind, "fits": fits, "chosen": _dump_fit(carry.chosen)}
 
 
 def load(state: Mapping[str, Any] | None, kernels: tuple[str, ...], dim: int) -> Carry | None:
