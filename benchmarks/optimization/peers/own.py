@@ -1,0 +1,65 @@
+"""This project, and what no model at all achieves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.stats import qmc
+
+import gpbo
+from benchmarks.optimization.peers.base import Params
+
+
+class Gpbo:
+    """This project; further settings are those of ``gpbo.Optimizer``."""
+
+    def __init__(
+        self, space: gpbo.Space, seed: int, params: list[Params], values: list[float], **settings: Any
+    ) -> None:
+        chosen: dict[str, Any] = {"n_initial": len(params), "device": "cpu", **settings}
+        self.optimizer = gpbo.Optimizer(space, direction="minimize", seed=seed, **chosen)
+        self.optimizer.add(params, values)
+
+    def ask(self, q: int) -> list[Params]:
+        """The next points to evaluate."""
+        self.batch = self.optimizer.ask(q)
+        return self.batch.params
+
+    def tell(self, params: list[Params], values: list[float]) -> None:
+        """The values of the last points."""
+        self.optimizer.tell(self.batch, values)
+
+    def recommend(self) -> Params:
+        """The evaluated point with the best posterior mean."""
+        return self.optimizer.recommend().params
+
+
+class Sobol:
+    """A scrambled Sobol sequence, of which the initial design is the beginning."""
+
+    def __init__(self, space: gpbo.Space, seed: int, params: list[Params], values: list[float]) -> None:
+        self.space = space
+        self.sequence = qmc.Sobol(space.n_params, seed=seed)
+        self.sequence.fast_forward(len(params))
+
+    def ask(self, q: int) -> list[Params]:
+        """The next points to evaluate."""
+        return self.space.decode(self.space.sample(self.sequence.random(q)))
+
+    def tell(self, params: list[Params], values: list[float]) -> None:
+        """Nothing to learn."""
+
+
+class Random:
+    """Independent points, uniform on every parameter's scale."""
+
+    def __init__(self, space: gpbo.Space, seed: int, params: list[Params], values: list[float]) -> None:
+        self.space, self.rng = space, np.random.default_rng(seed)
+
+    def ask(self, q: int) -> list[Params]:
+        """The next points to evaluate."""
+        return self.space.decode(self.space.sample(self.rng.random((q, self.space.n_params))))
+
+    def tell(self, params: list[Params], values: list[float]) -> None:
+        """Nothing to learn."""
