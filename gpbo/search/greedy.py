@@ -91,7 +91,7 @@ def _cells(U: Array) -> list[bytes]:
 
 def block_size(q: int) -> int:
     """Picks that are searched for together: one by one in small batches, where each counts; more where q is large."""
-    return 1 if q <= 16 else min(64, max(8, q // 16))
+    return 1 if q <= 16 else min(64, max(8, q // 8))
 
 
 def greedy(

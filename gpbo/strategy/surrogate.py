@@ -26,7 +26,7 @@ Posterior = HostPosterior | TorchPosterior
 
 _COLD_EVERY = 8  # refits between cold starts, which guard against following one local maximum for ever
 _SELECT_ON = 100  # observations on which candidates are compared; with more, only the winner is fitted to all of them
-_FIT_ON = 1500  # observations to which hyperparameters are fitted; more say little and cost the cube of their number
+_FIT_ON = 1000  # observations to which hyperparameters are fitted; more say little and cost the cube of their number
 MOST_CURVATURE = 64  # hyperparameters whose whole curvature is carried
 _COMPARE_EVERY = 1 / 12  # share of new observations after which all candidates are fitted again, not only the winner
 
