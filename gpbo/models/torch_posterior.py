@@ -42,11 +42,12 @@ class TorchPosterior:
         K, _ = self.covariance(self.Z, self.Z)
         for jitter in (0.0, 1e-10, 1e-8, 1e-6):
             A = K + torch.diag(self.tensor(noise + jitter * self.scale))
-            self.L, info = torch.linalg.cholesky_ex(A)
+            L, info = torch.linalg.cholesky_ex(A)
             if not info.item():
                 break
         else:
             raise NotPositiveDefinite
+        self.L = L.contiguous()  # always: the last bits of a solve depend on how the factor lies in memory
         self.jitter = jitter
         self.set_outcomes(problem.y)
         self._inverse_of = 0
@@ -110,15 +111,13 @@ class TorchPosterior:
 
     def release(self) -> None:
         """Forgets all conditioned points."""
-        self.m = self.n
-        self.Z, self.L, self.beta = self.Z[: self.n], self.L[: self.n, : self.n], self.beta[: self.n]
-        self._inverse_of = 0
+        self.rewind(self.n)
 
     def rewind(self, m: int) -> None:
         """Forgets the conditioned points after the first m rows."""
         assert self.n <= m <= self.m
         self.m = m
-        self.Z, self.L, self.beta = self.Z[:m], self.L[:m, :m], self.beta[:m]
+        self.Z, self.L, self.beta = self.Z[:m], self.L[:m, :m].contiguous(), self.beta[:m]
         self._inverse_of = 0
 
     def smoothed(self, y: Array) -> Array:
