@@ -15,7 +15,8 @@ from gpbo.space import Space
 
 FIRST = Effort(starts=16, iterations=100, tolerance=1e-6)
 LATER = Effort(starts=8, iterations=30, tolerance=1e-4)  # within a batch, where the fantasies' own error is larger
-TOGETHER = Effort(starts=1, iterations=15, tolerance=1e-3)  # of each pick of a block
+TOGETHER = Effort(starts=1, iterations=8, tolerance=1e-3)  # of each pick of a block, in each sweep
+_SWEEPS = 2  # searches of a block; from the second on, its picks know where those before them have gone
 _SHORTLIST = 256  # candidates that take part in the picks of a block, at least
 _CLOSE = 2.0**-17  # points of a batch nearer than this in every coordinate are one point
 
@@ -100,7 +101,8 @@ def greedy(
     """Adds q distinct feasible points to a batch, each the best found given those before it.
 
     In large batches points are picked from the pool first, a block at a time, and then searched for together: each from
-    its own start, conditioned on the picks before it as the pool had them.
+    its own start, conditioned on the picks before it as the last sweep left them, and in the first as the pool had
+    them.
 
     Args:
         acquisition: What to maximise; every pick is conditioned on.
@@ -163,6 +165,13 @@ def _block(
         acquisition.fantasise(short.U[row][None])
     starts = short.U[picks]
     points, _ = maximise(acquisition.at(marks), space, starts, TOGETHER, pool.box)
+    for _ in range(_SWEEPS - 1):
+        acquisition.rewind(before)
+        marks = []
+        for point in points:
+            marks.append(acquisition.mark())
+            acquisition.fantasise(point[None])
+        points, _ = maximise(acquisition.at(marks), space, points, TOGETHER, pool.box)
     acquisition.rewind(before)
     rest = short.U[left]
     return [chosen.take([points[i][None], starts[i][None], rest], rng) for i in range(len(picks))]
