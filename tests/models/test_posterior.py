@@ -186,3 +186,95 @@ def test_read_only_and_one_dimensional_data_are_not_compiled_for_again(make_prob
         return [len(f.signatures) for f in (maximise_posterior, factorise, whitened_rows, append_rows, solve_factor)]
 
     assert run(3, True) == run(3, False) == run(1, True) == run(1, False)
+
+
+def grown(problem, theta, base, groups, room=0, conditioned=0):
+    """A posterior that was factorised with ``base`` observations and told the others in groups."""
+    posterior, n = HostPosterior(subset(problem, slice(0, base)), theta, room=room), base
+    for group in groups:
+        n = min(n + group, len(problem.y))
+        posterior.observe(problem.X[:n], problem.noise(theta)[:n], problem.y[:n])
+        posterior.condition(0.5 * problem.X[:conditioned])
+        posterior.release()
+    assert posterior.n == len(problem.y)
+    return np.tril(posterior.L[:n, :n]), posterior.beta[:n], posterior.Z[:, :n]
+
+
+@needs_numba
+@pytest.mark.parametrize("base", [1, 20, 64, 131])
+@pytest.mark.parametrize("infer", [True, False], ids=["inferred", "known"])
+@pytest.mark.parametrize("kind", ["rbf", "matern52"])
+def test_no_bit_of_the_factor_depends_on_how_tells_were_grouped(kind, infer, base, make_problem):
+    problem, theta = make_problem(base + 200, 3, kind=kind, infer=infer)
+    once = grown(problem, theta, base, [200])
+    uneven = np.random.default_rng(1).integers(1, 20, 60)
+    for groups in ([1] * 200, [7] * 29, [63] * 4, [64] * 4, [65] * 4, [100, 100], uneven):
+        for part, expected in zip(grown(problem, theta, base, groups), once, strict=True):
+            np.testing.assert_array_equal(part, expected)
+
+
+@needs_numba
+@pytest.mark.parametrize(("room", "conditioned"), [(1000, 0), (0, 70), (511, 33)])
+def test_no_bit_of_the_factor_depends_on_its_room_or_on_points_conditioned_on(room, conditioned, make_problem):
+    problem, theta = make_problem(250, 3)
+    once = grown(problem, theta, 50, [200])
+    for part, expected in zip(grown(problem, theta, 50, [9] * 23, room, conditioned), once, strict=True):
+        np.testing.assert_array_equal(part, expected)
+
+
+def test_no_bit_of_the_torch_factor_depends_on_grouping_or_on_points_conditioned_on(make_problem):
+    problem, theta = make_problem(90, 3)
+    found = []
+    for groups, conditioned in (([60], 0), ([1] * 60, 0), ([7] * 9, 5)):
+        posterior, n = TorchPosterior(subset(problem, slice(0, 30)), theta, CPU), 30
+        for group in groups:
+            posterior.condition(0.5 * problem.X[:conditioned])
+            posterior.release()
+            n = min(n + group, 90)
+            posterior.observe(problem.X[:n], problem.noise(theta)[:n], problem.y[:n])
+        found.append((posterior.L.numpy(), posterior.beta.numpy(), *posterior.predict(problem.X[:9] * 0.9)))
+    for other in found[1:]:
+        for part, expected in zip(other, found[0], strict=True):
+            np.testing.assert_array_equal(part, expected)
+
+
+@needs_numba
+@pytest.mark.parametrize("k", [3, 64, 150])
+def test_conditioning_at_once_is_conditioning_one_by_one(k, make_problem):
+    problem, theta = make_problem(40, 3)
+    rng = np.random.default_rng(3)
+    P, U = rng.random((k, 3)), rng.random((20, 3))
+    together, single = HostPosterior(problem, theta), HostPosterior(problem, theta)
+    together.condition(P)
+    for u in P:
+        single.condition(u[None])
+    assert_same(together, single, U, 1e-10)
+    np.testing.assert_allclose(together.covariance(U, 40), single.covariance(U, 40), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("make", BOTH)
+def test_rewinding_keeps_what_came_before(make, make_problem):
+    problem, theta = make_problem(30, 3)
+    rng = np.random.default_rng(3)
+    P, U = rng.random((60, 3)), rng.random((20, 3))
+    posterior = make(problem, theta)
+    posterior.condition(P[:5])
+    before = posterior.predict(U)
+    posterior.condition(P[5:])
+    posterior.rewind(35)
+    assert (posterior.n, posterior.m) == (30, 35)
+    for then, now in zip(before, posterior.predict(U), strict=True):
+        np.testing.assert_array_equal(then, now)
+
+
+@pytest.mark.parametrize("make", BOTH)
+def test_weights_solve_for_the_residual_of_prior_paths(make, make_problem):
+    problem, theta = make_problem(40, 3, infer=False)
+    posterior = make(problem, theta)
+    prior = torch.randn(7, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    points = torch.as_tensor(problem.X)
+    K = np.exp(theta[2]) * covariance(problem.spec.kind, points, points, torch.as_tensor(np.exp(theta[3:]))[None])
+    K = K + torch.diag(torch.as_tensor(problem.noise(theta)))
+    expected = torch.linalg.solve(K, (torch.as_tensor(problem.y) - theta[0] - prior).mT).mT
+    torch.testing.assert_close(posterior.weights(prior), expected, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(posterior.stationary().Z, points * torch.as_tensor(np.exp(-theta[3:])))
