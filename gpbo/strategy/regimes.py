@@ -12,9 +12,9 @@
 | fewer than 64 | a quarter | the rest | – |
 | 64 and more | a fifth | two fifths | the rest |
 
-LogEI costs O(n^2) an evaluation and chains its picks, a sample path O(n) and none; so LogEI gets at most 512 points of
-a batch from any one model, and sample paths whatever is left. Where LogEI of the whole space is too dear, its share
-goes to the regions by half, and to the paths.
+LogEI costs O(n^2) an evaluation and chains its picks, a sample path O(n) and none. So the picks by LogEI from any one
+model are limited to what costs about as much as 200 of them at n = 1,000, and sample paths get whatever is left. Where
+LogEI of the whole space is too dear altogether, its share goes to the regions by half, and to the paths.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from dataclasses import dataclass
 _EXACT = 20_000  # a factor of 3.2 GB
 _SUBSET = 4_000
 _LOGEI = 4_000
-_CHAIN = 512
+_REGION = 1 / 3  # of the observations
+_MOST_IN_REGION = 1_500
+_CHAIN = 2e8  # points times squared observations
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,22 @@ def plan(n: int, q: int, asked: int, *, regions: int) -> Plan:
         local, whole = (local + 0.5 * whole, 0.0) if regions else (0.0, 0.0)
     first, second = (_portion(asked, q, share) for share in (local, local + whole))
     in_regions = tuple(
-        min(_CHAIN, _portion(0, first, (r + 1) / regions) - _portion(0, first, r / regions)) for r in range(regions)
+        min(_chain(max(1, region_size(n))), _portion(0, first, (r + 1) / regions) - _portion(0, first, r / regions))
+        for r in range(regions)
     )
-    in_whole = min(_CHAIN, second - first)
+    in_whole = min(_chain(n), second - first)
     candidates = 1024 if q < 64 else 2048 if q < 512 else 4096
     return Plan(in_regions, in_whole, q - sum(in_regions) - in_whole, candidates)
+
+
+def _chain(n: int) -> int:
+    """Most picks by LogEI from a model of n observations."""
+    return max(32, min(512, int(_CHAIN / n**2)))
+
+
+def region_size(n: int) -> int:
+    """Observations that a region's model holds of n."""
+    return min(int(n * _REGION), _MOST_IN_REGION)
 
 
 def most_regions(n: int, q: int) -> int:

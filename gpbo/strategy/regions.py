@@ -20,12 +20,11 @@ from gpbo.models.fit import fit
 from gpbo.models.host_posterior import NotPositiveDefinite
 from gpbo.models.spec import Array, Prior, default_spec
 from gpbo.search.box import Box
+from gpbo.strategy.regimes import region_size
 from gpbo.strategy.subsets import Rows
 from gpbo.strategy.surrogate import Fitted, Posterior, factorised, given_noise
 from gpbo.transforms import OutcomeMap
 
-_SHARE = 1 / 3  # of the observations
-_MOST = 1500  # observations of a region
 _FIT_ON = 256
 _MARGIN = 0.1  # by which the box is wider than what its observations span, on either side
 _NOISELESS = Prior("lognormal", -12.0, 3.0)
@@ -77,7 +76,7 @@ def centres(data: Data, fitted: Fitted, count: int, scores: Array) -> Rows:
 
 
 def _size(n: int, dim: int) -> int:
-    return min(n, _MOST, max(2 * dim + 3, int(n * _SHARE)))
+    return min(n, max(2 * dim + 3, region_size(n)))
 
 
 def enough(n: int, dim: int) -> bool:
