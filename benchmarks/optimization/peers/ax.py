@@ -1,4 +1,4 @@
-"""Ax through its ``Client``, with the generation strategy it chooses itself."""
+"""Ax through its ``Client``, with its default generation strategy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gpbo import Categorical, Float, Int, Space
 
 
 class Ax:
-    """``Client.get_next_trials``; the initial design is attached as completed trials."""
+    """``Client.get_next_trials``; the initial design, attached as completed trials, replaces the strategy's own."""
 
     def __init__(self, space: Space, seed: int, params: list[Params], values: list[float]) -> None:
         for name in [each for each in logging.root.manager.loggerDict if each == "ax" or each.startswith("ax.")]:
@@ -24,6 +24,9 @@ class Ax:
             name="benchmark", parameters=[_configuration(name, each) for name, each in variable(space).items()]
         )
         self.client.configure_optimization(objective="-y")
+        self.client.configure_generation_strategy(
+            initialization_budget=len(params), initialization_random_seed=seed, initialize_with_center=False
+        )
         for each, value in zip(to_numbers(space, params), values, strict=True):
             self.client.complete_trial(self.client.attach_trial(parameters=each), raw_data={"y": value})
 
