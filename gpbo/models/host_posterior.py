@@ -21,7 +21,7 @@ _NO_SLOPES = np.empty((0, 0))
 _BLOCK = 64  # points bordered at a time: enough for the solve to run at the speed of a matrix product
 
 
-class NotPositiveDefinite(Exception):
+class NotPositiveDefinite(ArithmeticError):
     """The covariance stayed singular with the largest jitter that would not change the model."""
 
 
