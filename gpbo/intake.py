@@ -245,7 +245,8 @@ def memory(what: str, value: Any) -> int | None:
         if match is None:
             raise ArgumentError(f'{what} must be a number of bytes or a text like "2 GB", got {value!r}.')
         number, prefix, binary = match.groups()
-        value = int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))
+        unit = (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " ")
+        value = int(min(float(number), 2.0**63) * unit)
     return whole(what, value, 64 * 10**6, 2**60)
 
 
