@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 import warnings
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
@@ -100,7 +101,7 @@ class Strategy:
         fit_seconds, search_seconds, kernel, refitted, message = 0.0, 0.0, "", False, ""
         if wanted < q:
             fitting = searching = time.perf_counter()
-            with memory.budget(self._settings.memory_limit, device) as budget:
+            with self._budget(n) as budget:
                 try:
                     fitted = self._surrogate.get(data, device)
                     searching = time.perf_counter()
@@ -226,7 +227,11 @@ class Strategy:
     def _fitted(self, data: Data) -> Fitted:
         if len(data.y) == 0:
             raise NotReadyError("There is no model before the first successful tell; tell or add a result first.")
-        return self._surrogate.get(data, self._device(len(data.y)))
+        with self._budget(len(data.y)):  # the next ask goes on with this model, so the limit counts here as well
+            return self._surrogate.get(data, self._device(len(data.y)))
+
+    def _budget(self, n: int) -> AbstractContextManager[memory.Budget]:
+        return memory.budget(self._settings.memory_limit, self._device(n))
 
     def model(self, data: Data) -> SingleTaskGP:
         """The fitted model: unit cube in, standardized and maximised outcome."""
@@ -245,7 +250,7 @@ class Strategy:
     def predict(self, data: Data, U: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the latent function at U, shape (m, D), in the user's scale, maximised."""
         fitted = self._fitted(data)
-        with one_thread(len(data.y) < ALL_THREADS_FROM):
+        with self._budget(len(data.y)), one_thread(len(data.y) < ALL_THREADS_FROM):
             mean, variance = fitted.posterior.predict(U)
         return fitted.outcome_map.backward(mean, variance)
 
