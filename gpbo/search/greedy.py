@@ -86,8 +86,8 @@ class Chosen:
         return u
 
 
-def _cells(U: Array) -> list[bytes]:
-    return [row.tobytes() for row in np.round(U / _CLOSE).astype(np.int32)]
+def _cells(U: Array) -> list[int]:
+    return [hash(row.tobytes()) for row in np.round(U / _CLOSE).astype(np.int32)]
 
 
 def block_size(q: int) -> int:

@@ -28,7 +28,7 @@ _SAMPLES = 128  # fantasies of pending points and of picks within a batch
 _MOST_FANTASISED = 32  # pending points with fantasies; older ones are conditioned on at their mean
 _MOST_BELIEVED = 2048  # pending points conditioned on at all: those that promise most
 _SOBOL = 600  # fantasies beyond are at the mean: base samples in more dimensions would cost more than they say
-_EXPLOIT = 0.5  # of the deviation of sample paths
+EXPLOIT = 0.5  # of the deviation of sample paths
 
 
 class Composer:
@@ -102,7 +102,7 @@ class Composer:
     def by_paths(self, posterior: Posterior, ranked: Array, q: int, candidates: int) -> None:
         """Adds the optima of q sample paths."""
         pool = self._candidates.draw(ranked[:5], self._rng, candidates)
-        deviation = np.full(q, _EXPLOIT)
+        deviation = np.full(q, EXPLOIT)
         paths = Paths(posterior, deviation, self._rng)
         sample_optima(paths, self.chosen, pool, self._space, self._rng)
 

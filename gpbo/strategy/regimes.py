@@ -10,7 +10,7 @@
 |---|---|---|---|
 | fewer than 8 | – | all | – |
 | fewer than 64 | a quarter | the rest | – |
-| 64 and more | a fifth | two fifths | the rest |
+| 64 and more | a fifth | a fifth | the rest |
 
 LogEI costs O(n^2) an evaluation and chains its picks, a sample path O(n) and none. So the picks by LogEI from any one
 model are limited to what costs about as much as 200 of them at n = 1,000, and sample paths get whatever is left. Where
@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+SHARES = ((8, (0.0, 1.0)), (64, (0.25, 0.75)), (math.inf, (0.2, 0.2)))  # below so many points: local, whole
 _EXACT = 20_000  # a factor of 3.2 GB
 _SUBSET = 4_000
 _LOGEI = 4_000
@@ -68,13 +69,7 @@ def plan(n: int, q: int, asked: int, *, regions: int) -> Plan:
         regions: Regions whose models can be used.
     """
     affordable = n <= _LOGEI
-    if q < 8 and affordable:
-        shares = (0.0, 1.0)
-    elif q < 64:
-        shares = (0.25, 0.75)
-    else:
-        shares = (0.2, 0.4)
-    local, whole = shares
+    local, whole = next(shares for limit, shares in SHARES if q < limit and (affordable or shares[0]))
     if not regions:
         local, whole = 0.0, local + whole
     if not affordable:
