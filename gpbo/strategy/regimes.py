@@ -22,7 +22,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-SHARES = ((8, (0.0, 1.0)), (64, (0.25, 0.75)), (math.inf, (0.2, 0.2)))  # below so many points: local, whole
+# below so many points: shares of regions, and of LogEI on the whole
+SHARES: tuple[tuple[float, tuple[float, float]], ...] = ((8, (0.0, 1.0)), (64, (0.25, 0.75)), (math.inf, (0.2, 0.2)))
 _EXACT = 20_000  # a factor of 3.2 GB
 _SUBSET = 4_000
 _LOGEI = 4_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,32 @@ from scipy.stats import qmc
 
 import gpbo
 from benchmarks.optimization.peers.base import Params
+from gpbo.strategy import composition, regimes
+
+_SHARES, _EXPLOIT = regimes.SHARES, composition.EXPLOIT
 
 
 class Gpbo:
-    """This project; further settings are those of ``gpbo.Optimizer``."""
+    """This project; further settings are those of ``gpbo.Optimizer``.
+
+    More of them, for experiments on what a batch is made of: ``local`` and ``whole``, the shares of regions and of LogEI
+    on the whole, and ``deviation``, the factor of sample paths' deviation from the mean.
+    """
 
     def __init__(
-        self, space: gpbo.Space, seed: int, params: list[Params], values: list[float], **settings: Any
+        self,
+        space: gpbo.Space,
+        seed: int,
+        params: list[Params],
+        values: list[float],
+        local: float | None = None,
+        whole: float = 0.0,
+        deviation: float | None = None,
+        **settings: Any,
     ) -> None:
+        # They are constants of the engine, not settings; a process runs one optimizer at a time.
+        regimes.SHARES = _SHARES if local is None else ((math.inf, (local, whole)),)
+        composition.EXPLOIT = _EXPLOIT if deviation is None else deviation
         chosen: dict[str, Any] = {"n_initial": len(params), "device": "cpu", **settings}
         self.optimizer = gpbo.Optimizer(space, direction="minimize", seed=seed, **chosen)
         self.optimizer.add(params, values)
