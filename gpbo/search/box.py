@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpbo.models.spec import Array
+from gpbo.space import Space
 
 _ROUNDING = 1e-9
 
@@ -27,6 +28,13 @@ class Box:
     def whole(cls, dim: int) -> Box:
         """The unit cube."""
         return cls(np.zeros(dim), np.ones(dim))
+
+    def of_points(self, space: Space) -> Box:
+        """The box with the nearest grid points of its corners and all categories: where its points are once snapped."""
+        low, high = space.snap(np.stack([self.lower, self.upper]))
+        grid, category = space.levels > 0, space.levels == -1
+        lower = np.where(category, 0.0, np.where(grid, np.minimum(self.lower, low), self.lower))
+        return Box(lower, np.where(category, 1.0, np.where(grid, np.maximum(self.upper, high), self.upper)))
 
     def contains(self, U: Array) -> NDArray[np.bool_]:
         """Which rows lie inside, a grid's rounding aside, shape (R,)."""

@@ -60,11 +60,12 @@ class Composer:
 
     def in_region(self, region: Region, q: int, candidates: int) -> None:
         """Adds q points by LogEI on a region's model, inside its box."""
+        box = region.box.of_points(self._space)
         inside = self._known(region.posterior)
-        pending = inside[region.box.contains(inside)]
-        failed = self._data.failed[region.box.contains(self._data.failed)]
+        pending = inside[box.contains(inside)]
+        failed = self._data.failed[box.contains(self._data.failed)]
         acquisition = self._improvement(region.posterior, region.best, pending, failed, pending[:0], q)
-        pool = self._candidates.draw(region.ranked[:5], self._rng, candidates, region.box)
+        pool = self._candidates.draw(region.ranked[:5], self._rng, candidates, box)
         try:
             greedy(acquisition, self.chosen, pool, self._space, q, self._rng)
         finally:

@@ -203,6 +203,23 @@ def test_continuous_points_of_a_region_stay_in_its_box_and_away_from_pending_one
     assert gaps.min() > 1e-3
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_points_of_a_region_keep_away_from_pending_ones_whatever_their_categories(snapshot, seed):
+    data, pending = snapshot(MIXED, 60, seed=seed), np.empty((0, MIXED.dim))
+    region, candidates = around_best(MIXED, data), Candidates(MIXED)
+    box = region.box.of_points(MIXED)
+    for turn in range(3):
+        seen = snapshot(MIXED, X=data.X, y=data.y, pending=pending)
+        rng = np.random.default_rng(turn)
+        composer = Composer(MIXED, candidates, seen, np.empty((0, MIXED.dim)), seen.taken, rng)
+        composer.in_region(region, 10, 512)
+        found = np.array(composer.chosen.points)
+        assert box.contains(found).all()
+        if turn:
+            assert np.abs(found[:, None] - pending[None]).max(-1).min() > 5e-4
+        pending = np.vstack([pending, found])
+
+
 @pytest.mark.skipif(not available(), reason="numba is not there")
 def test_a_region_has_the_best_posterior_there_is(box, snapshot):
     assert isinstance(around_best(box, snapshot(box, 60)).posterior, HostPosterior)
