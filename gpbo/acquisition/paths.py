@@ -26,6 +26,7 @@ from gpbo_kernels import profile
 
 _FEATURES = 1024
 _MATERN = {"matern52": 5.0, "matern32": 3.0, "matern12": 1.0}  # twice nu: degrees of freedom of the spectral density
+_DRAWN = 256  # paths whose noise is drawn at a time
 _COPIES = 8  # matrices of the size of (points, features + observations) alive in one evaluation
 
 
@@ -62,13 +63,15 @@ class Paths:
         self._amplitude = math.sqrt(2.0 * self._scale / _FEATURES)
         factor = tensor(deviation)[:, None]
         self._weights = tensor(rng.standard_normal((P, _FEATURES))) * factor
-        noise = tensor(rng.standard_normal((P, n))) * tensor(np.sqrt(posterior.noise)) * factor
-        self._update = torch.empty(P, n, dtype=torch.float64, device=self.device)
+        self._update = torch.empty(P, n, dtype=torch.float64, device=self.device)  # first the noise, to save room
+        for start in range(0, P, _DRAWN):
+            self._update[start : start + _DRAWN] = tensor(rng.standard_normal((min(_DRAWN, P - start), n)))
+        self._update.mul_(tensor(np.sqrt(posterior.noise))).mul_(factor)
         features = self._amplitude * torch.cos(self._Z @ self._W.mT + self._phase)  # (n, F)
 
         def solve(start: int, stop: int) -> None:
             prior = self._weights[start:stop] @ features.mT
-            self._update[start:stop] = posterior.weights(prior + noise[start:stop])
+            self._update[start:stop] = posterior.weights(prior + self._update[start:stop])
 
         memory.in_pieces(solve, P, 4 * 8 * n, "sample paths")
 

@@ -205,19 +205,21 @@ def test_continuous_points_of_a_region_stay_in_its_box_and_away_from_pending_one
 
 @pytest.mark.parametrize("seed", range(3))
 def test_points_of_a_region_keep_away_from_pending_ones_whatever_their_categories(snapshot, seed):
-    data, pending = snapshot(MIXED, 60, seed=seed), np.empty((0, MIXED.dim))
-    region, candidates = around_best(MIXED, data), Candidates(MIXED)
-    box = region.box.of_points(MIXED)
-    for turn in range(3):
-        seen = snapshot(MIXED, X=data.X, y=data.y, pending=pending)
-        rng = np.random.default_rng(turn)
-        composer = Composer(MIXED, candidates, seen, np.empty((0, MIXED.dim)), seen.taken, rng)
-        composer.in_region(region, 10, 512)
+    space = Space({"x": Float(0, 1), "c": Categorical(list("abc")), "k": Int(1, 4), "y": Float(0, 1)})
+    X, pending = space.sample(np.random.default_rng(seed).random((60, 4))), np.empty((0, space.dim))
+    y = -((X - 0.3) ** 2).sum(1) - 3.0 * X[:, 2]
+    region, candidates = around_best(space, snapshot(space, X=X, y=y)), Candidates(space)
+    box = region.box.of_points(space)
+    for turn in range(2):
+        seen = snapshot(space, X=X, y=y, pending=pending)
+        rng = np.random.default_rng(10 * seed + turn)
+        composer = Composer(space, candidates, seen, np.empty((0, space.dim)), seen.taken, rng)
+        composer.in_region(region, 10, 1024)
         found = np.array(composer.chosen.points)
         assert box.contains(found).all()
         if turn:
-            assert np.abs(found[:, None] - pending[None]).max(-1).min() > 5e-4
-        pending = np.vstack([pending, found])
+            assert np.abs(found[:, None] - pending[None]).max(-1).min() > 1e-3
+        pending = found
 
 
 @pytest.mark.skipif(not available(), reason="numba is not there")
