@@ -18,8 +18,8 @@ _SHARES, _EXPLOIT = regimes.SHARES, composition.EXPLOIT
 class Gpbo:
     """This project; further settings are those of ``gpbo.Optimizer``.
 
-    More of them, for experiments on what a batch is made of: ``local`` and ``whole``, the shares of regions and of LogEI
-    on the whole, and ``deviation``, the factor of sample paths' deviation from the mean.
+    More of them, for experiments on what a batch is made of: ``local`` and ``whole``, the shares of regions and of
+    LogEI on the whole, and ``deviation``, the factor of sample paths' deviation from the mean.
     """
 
     def __init__(
