@@ -61,7 +61,7 @@ def covariance(problem, theta, U):
 @pytest.mark.parametrize("kind", KINDS)
 def test_moments_of_many_paths_are_those_of_the_posterior(twin, kind, log_noise):
     problem, theta = make(kind=kind, log_noise=log_noise)
-    U, rounds, P = points(), 8, 1000  # the cosines are shared by the paths of one draw
+    U, rounds, P = points(), 4, 500  # the cosines are shared by the paths of one draw
     tables = [draw(twin, problem, theta, np.ones(P), seed).table(U, slice(None)) for seed in range(rounds)]
     table = np.hstack(tables)
     mean, expected = twin(problem, theta).predict(U)[0], covariance(problem, theta, U)
@@ -77,11 +77,11 @@ def test_the_prior_of_a_path_is_the_kernel(kind):
     """Far from all data a path is a draw of the prior: outputscale, lengthscales and spectral density are right."""
     problem, theta = make(n=3, kind=kind)
     problem = Problem(problem.spec, problem.X + 1e3, problem.y)
-    U, P = np.array([[0.0, 0.0, 0.0], [0.3, 0.0, 0.0], [0.0, 0.9, 0.2]]), 2000
-    table = np.hstack([draw(plain_torch, problem, theta, np.ones(P), seed).table(U, slice(None)) for seed in range(20)])
+    U, P = np.array([[0.0, 0.0, 0.0], [0.3, 0.0, 0.0], [0.0, 0.9, 0.2]]), 1000
+    table = np.hstack([draw(plain_torch, problem, theta, np.ones(P), seed).table(U, slice(None)) for seed in range(10)])
     expected = covariance(problem, theta, U)
     np.testing.assert_allclose(np.diag(expected), math.exp(theta[2]), rtol=1e-9)
-    np.testing.assert_allclose(np.cov(table), expected, rtol=0, atol=0.05)
+    np.testing.assert_allclose(np.cov(table), expected, rtol=0, atol=0.08)
 
 
 @pytest.mark.parametrize("twin", TWINS)

@@ -27,7 +27,7 @@ SPACES = {
     "categories": gpbo.Space({name: gpbo.Categorical(list("abcdefgh")) for name in "uvwx"}),
     "one line": gpbo.Space({"x": gpbo.Float(0, 1)}),
 }
-SIZES = (1, 7, 8, 63, 64, 65, pytest.param(500, marks=pytest.mark.slow))
+SIZES = (1, 7, 8, 65, *(pytest.param(q, marks=pytest.mark.slow) for q in (63, 64, 500)))
 
 
 def outcomes(space, batch):
@@ -129,7 +129,10 @@ def test_a_batch_while_a_thousand_points_are_pending():
     valid(opt, opt.ask(200), 200)
 
 
-@pytest.mark.parametrize(("name", "q"), [("continuous", 1), ("mixed", 8), ("categories", 8), ("continuous", 70)])
+@pytest.mark.parametrize(
+    ("name", "q"),
+    [("continuous", 1), ("mixed", 8), ("categories", 8), pytest.param("continuous", 70, marks=pytest.mark.slow)],
+)
 def test_asks_without_tells_never_repeat(name, q):
     space = SPACES[name]
     opt = started(space)
@@ -151,7 +154,7 @@ OUTCOMES = {
 }
 
 
-@pytest.mark.parametrize("q", [8, 65])
+@pytest.mark.parametrize("q", [8, pytest.param(65, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_awkward_outcomes_get_whole_batches(name, q):
     opt = started(SPACES["continuous"], values=OUTCOMES[name])
@@ -161,7 +164,7 @@ def test_awkward_outcomes_get_whole_batches(name, q):
     assert "failed" not in opt.last_ask.message
 
 
-@pytest.mark.parametrize("q", [8, 65])
+@pytest.mark.parametrize("q", [8, pytest.param(65, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("noise", [0.1, 0.0, "some"])
 def test_noise_told_with_values(q, noise):
     space = SPACES["mixed"]
@@ -190,7 +193,7 @@ def test_many_identical_points(q):
     ("name", "q"),
     [
         ("continuous", 8),
-        ("categories", 8),
+        pytest.param("categories", 8, marks=pytest.mark.slow),
         pytest.param("continuous", 70, marks=pytest.mark.slow),
         pytest.param("mixed", 70, marks=pytest.mark.slow),
     ],
@@ -266,7 +269,7 @@ def test_a_stored_study_goes_on_in_the_middle_of_large_batches(name, torch_path,
     def run(reopen):
         opt = started(space, n=25, seed=5, **({"storage": path} if reopen else {}))
         points = []
-        for turn in range(4):
+        for turn in range(3):
             batch = opt.ask(q)
             points += batch.params
             values = outcomes(space, batch)
