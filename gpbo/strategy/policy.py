@@ -105,7 +105,7 @@ class Strategy:
                 try:
                     fitted = self._surrogate.get(data, device)
                     searching = time.perf_counter()
-                    with one_thread(n < ALL_THREADS_FROM):
+                    with one_thread(n < ALL_THREADS_FROM and q < 64):  # sample paths gain from more
                         more, name = self._search(data, fitted, rows, q - wanted, rng)
                 except (RuntimeError, ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
                     # Out of memory, a failure inside a library: a space-filling suggestion is worth more than none.
