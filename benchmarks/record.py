@@ -12,7 +12,10 @@ from typing import Any
 
 Line = dict[str, Any]
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("gpbo", "torch", "gpytorch", "botorch", "numpy", "scipy", "optuna", "scikit-learn")
+PACKAGES = (
+    *("gpbo", "torch", "gpytorch", "botorch", "numpy", "scipy", "optuna", "scikit-learn"),
+    *("ax-platform", "cma", "hyperopt", "scikit-optimize", "smac", "coco-experiment"),
+)
 
 
 def origin() -> Line:

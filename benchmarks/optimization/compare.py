@@ -23,6 +23,10 @@ from benchmarks.record import Line
 
 FRACTIONS = (0.5, 1.0)
 LEVEL = 0.02  # decades: a problem's mean difference below this is a tie
+HEADER = (
+    "| | problems | runs | D clipped | 90 % interval | D | median | B won/tied/lost | of runs | verdict |",
+    "|---|---|---|---|---|---|---|---|---|---|",
+)
 ENOUGH = 10  # runs; fewer get no verdict
 
 
@@ -104,8 +108,7 @@ def table(pairs: Sequence[Pairs], groups: Sequence[str] = ("family", "batch")) -
     for fraction in FRACTIONS:
         yield f"### After {fraction:.0%} of the budget"
         yield ""
-        yield "| | problems | runs | D clipped | 90 % interval | D | median | B won/tied/lost | of runs | verdict |"
-        yield "|---|---|---|---|---|---|---|---|---|---|"
+        yield from HEADER
         yield row("**all**", pairs, fraction)
         for group in groups:
             names = sorted({GROUPS[group](each.case) for each in pairs}, key=_natural)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.optimization import score
+from benchmarks.optimization import places, score
 from benchmarks.optimization.member import Array, Case
 from benchmarks.optimization.registry import BASELINE, PROVIDERS
 from benchmarks.optimization.run import RESULTS, read
@@ -94,25 +94,10 @@ def standing(cells: Sequence[Cell], name: str) -> Standing:
         high=high,
         rank=float(np.mean([each[name] for each in order])) if order else float("nan"),
         places=places,
-        difference=_difference(mine, name),
+        difference=score.difference(mine, name, BASELINE),
         seconds=float(np.nanmedian([cell.seconds(name) for cell in mine])),
         unfinished=sum(not line.get("finished", True) for line in lines),
     )
-
-
-def _difference(cells: Sequence[Cell], name: str) -> tuple[float, float, float] | None:
-    groups: list[Array] = []
-    for cell in cells:
-        if name == BASELINE or BASELINE not in cell.lines:
-            continue
-        mine, theirs = cell.log_regret(name), cell.log_regret(BASELINE)
-        common = sorted(mine.keys() & theirs.keys())
-        if common:
-            groups.append(np.clip([mine[seed] - theirs[seed] for seed in common], -1.0, 1.0))
-    if not groups:
-        return None
-    low, high = score.interval(groups)
-    return float(np.mean([each.mean() for each in groups])), low, high
 
 
 def markdown(suites: dict[str, list[Cell]], lines: Sequence[Line]) -> str:
@@ -167,8 +152,15 @@ def _heading(lines: Sequence[Line]) -> Iterator[str]:
         yield f"- `{name}`: {made}commit {', '.join(commits[:4])}{more}"
 
 
+PACKAGES = {
+    **{"sobol": "scipy", "random": "numpy", "turbo": "torch", "ts": "torch", "hebo": "HEBO"},
+    **{"ax": "ax-platform", "cmaes": "cma", "skopt": "scikit-optimize"},
+}
+
+
 def _package(provider: str) -> str:
-    return {"sobol": "scipy"}.get(provider, provider.split("_")[0])
+    first = provider.split("_")[0]
+    return PACKAGES.get(first, first)
 
 
 def _suite(suite: str, cells: Sequence[Cell]) -> Iterator[str]:
@@ -182,10 +174,7 @@ def _suite(suite: str, cells: Sequence[Cell]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for name in order:
         each = found[name]
-        difference = ""
-        if each.difference:
-            mean, low, high = each.difference
-            difference = f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+        difference = score.shown(each.difference)
         row = [
             f"`{name}`",
             str(each.problems),
@@ -199,6 +188,8 @@ def _suite(suite: str, cells: Sequence[Cell]) -> Iterator[str]:
         )
     yield ""
     yield f"![share of targets reached against share of the budget]({suite}.png)"
+    if suite in places.SUITES:
+        yield from places.table(cells, order)
     for title, group in GROUPS.items():
         yield from _grouped(title, group, cells, order)
     yield ""

@@ -61,8 +61,13 @@ def key(line: Line) -> Key:
 
 
 def read(folder: Path = RESULTS) -> list[Line]:
-    """All result lines of a folder and the folders in it; of runs that were repeated, the last."""
-    paths = sorted(folder.rglob("*.jsonl"))
+    """All result lines of a folder and of the suites' folders in it; of runs that were repeated, the last.
+
+    Other folders are experiments, of which ``experiment.py`` makes tables.
+    """
+    from benchmarks.optimization.suites import SUITES
+
+    paths = sorted(path for name in ("", *SUITES) for path in (folder / name).glob("*.jsonl"))
     lines = [json.loads(text) for path in paths for text in path.read_text().splitlines() if text.strip()]
     return list({key(line): line for line in lines}.values())
 
@@ -265,6 +270,7 @@ def parse_variant(text: str) -> Variant:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
+    from benchmarks.optimization.peers import apart
     from benchmarks.optimization.registry import PROVIDERS
     from benchmarks.optimization.suites import HALVES, SUITES, select
 
@@ -307,6 +313,7 @@ def main(arguments: list[str] | None = None) -> None:
         print("Nothing to run: all runs have lines.")
         return
     made = record.origin()
+    made["versions"] |= apart.versions()
     for suite, line in tqdm(run_all(tasks, options.jobs), total=len(tasks), desc="runs", mininterval=5):
         folder = options.out if suite == "classic" else options.out / suite
         record.append(folder / f"{line['provider']}.jsonl", line | made)

@@ -157,6 +157,25 @@ def _all_values(line: Line) -> Sequence[float]:
     return next((line[name] for name in ("true", "values", "best") if name in line), [])
 
 
+def difference(cells: Iterable[Cell], name: str, baseline: str) -> tuple[float, float, float] | None:
+    """Mean difference of log10 final regret against a baseline, with its interval; None where no run is in both.
+
+    Pairs are of the same problem and seed; each difference is clipped to [-1, 1].
+    """
+    groups: list[Array] = []
+    for cell in cells:
+        if name != baseline and {name, baseline} <= cell.lines.keys():
+            mine, theirs = cell.log_regret(name), cell.log_regret(baseline)
+            if common := sorted(mine.keys() & theirs.keys()):
+                groups.append(np.clip([mine[seed] - theirs[seed] for seed in common], -1.0, 1.0))
+    return (float(np.mean([each.mean() for each in groups])), *interval(groups)) if groups else None
+
+
+def shown(difference: tuple[float, float, float] | None) -> str:
+    """A difference and its interval in a table."""
+    return "" if difference is None else "{:+.2f} [{:+.2f}, {:+.2f}]".format(*difference)
+
+
 def bootstrap(values: Array, samples: int = 10_000) -> tuple[float, float]:
     """95 % percentile interval of the mean, with a fixed seed."""
     picks = np.random.default_rng(0).integers(len(values), size=(samples, len(values)))

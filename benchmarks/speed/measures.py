@@ -19,8 +19,7 @@ import numpy as np
 import torch
 
 import gpbo
-from benchmarks.optimization import providers
-from benchmarks.speed import peers
+from benchmarks.optimization.peers import PROVIDERS, Provider
 from benchmarks.speed.cases import Case, objective, observations
 
 Measure = Callable[[Case, int], list[float]]
@@ -114,19 +113,19 @@ def cold_ask_stock(case: Case, seed: int) -> list[float]:
     return [_timed(ask)]
 
 
-def loop(make: Callable[..., providers.Provider], ours: bool, case: Case, seed: int) -> list[float]:
+def loop(make: Callable[..., Provider], ours: bool, case: Case, seed: int) -> list[float]:
     """Tell one and ask one, after an untimed first ask."""
     space = _space(case.d)
     X, y = observations(case.n, case.d, seed)
     provider = make(space, seed, space.from_x(X), y.tolist())
-    params = provider.ask()
+    params = provider.ask(1)[0]
     seconds = []
     for _ in range(case.steps if ours else case.rival_steps):
         value = float(objective(space.to_x([params]))[0])
 
         def step(params: dict[str, Any] = params, value: float = value) -> dict[str, Any]:
-            provider.tell(params, value)
-            return provider.ask()
+            provider.tell([params], [value])
+            return provider.ask(1)[0]
 
         start = time.process_time()
         params = step()
@@ -146,8 +145,6 @@ def importing(code: str, case: Case, seed: int) -> list[float]:
     return [spent() - start]
 
 
-_STOCK = partial(providers.BoTorch, options={"sample_around_best": True})
-_OPTUNA = partial(providers.Optuna, sampler="gp")
 MEASURES: dict[tuple[str, str], Measure] = {
     ("cold fit", "gpbo"): cold_fit_ours,
     ("cold fit", "botorch"): cold_fit_stock,
@@ -157,11 +154,11 @@ MEASURES: dict[tuple[str, str], Measure] = {
     ("cold ask", "botorch_local"): cold_ask_stock,
     **{(row, "gpbo"): cold_ask_ours for row in ("greedy 8", "greedy 50")},
     **{(row, "botorch_local"): cold_ask_stock for row in ("greedy 8", "greedy 50")},
-    **{(row, "gpbo"): partial(loop, providers.Gpbo, True) for row in ("loop", "loop 1000")},
-    **{(row, "botorch_local"): partial(loop, _STOCK, False) for row in ("loop", "loop 1000")},
-    **{(row, "optuna_gp"): partial(loop, _OPTUNA, False) for row in ("loop", "loop 1000")},
-    ("loop", "ax"): partial(loop, peers.Ax, False),
-    ("loop", "skopt"): partial(loop, peers.Skopt, False),
+    **{(row, "gpbo"): partial(loop, PROVIDERS["gpbo"], True) for row in ("loop", "loop 1000")},
+    **{(row, "botorch_local"): partial(loop, PROVIDERS["botorch_local"], False) for row in ("loop", "loop 1000")},
+    **{(row, "optuna_gp"): partial(loop, PROVIDERS["optuna_gp"], False) for row in ("loop", "loop 1000")},
+    ("loop", "ax"): partial(loop, PROVIDERS["ax"], False),
+    ("loop", "skopt"): partial(loop, partial(PROVIDERS["skopt"], acq_func="EI"), False),
     ("import", "gpbo"): partial(importing, "import gpbo"),
     ("import", "gpbo_first_use"): partial(importing, "import gpbo; gpbo.Optimizer({'x': gpbo.Float(0, 1)}).ask()"),
     ("import", "torch"): partial(importing, "import torch"),

@@ -1,14 +1,12 @@
 """Times all participants of a case in turn, in one process on one thread, and appends one JSON line for each.
 
-``python -m benchmarks.speed.run``; Ax and scikit-optimize run in an environment of their own, with
+``python -m benchmarks.speed.run``; Ax and scikit-optimize, of the extra ``peers``, run in a process of their own, with
 ``--providers ax`` and ``--providers skopt``.
 """
 
 from __future__ import annotations
 
 import argparse
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -75,9 +73,6 @@ def main() -> None:
             if (row, name) in MEASURES and row != "import":
                 MEASURES[row, name](Case(row, 12, 2, q=2 if row.startswith("greedy") else 1), 0)
     made = record.origin()
-    for package in ("ax-platform", "scikit-optimize"):
-        with suppress(PackageNotFoundError):
-            made["versions"][package] = version(package)
     for case in CASES:
         if case.row not in options.rows or case.n > options.largest:
             continue

@@ -17,9 +17,11 @@ BORROWED = [
     *(f"bbob_{model}_f8_d2" for model in ("gauss", "uniform", "cauchy")),
 ]
 KEYS = [*OWN, *(BORROWED if COCO else [])]
+KINDS = [key.rstrip("0123456789") for key in OWN]
+REPEATED = {key for i, key in enumerate(OWN) if KINDS[i] in KINDS[:i]}  # larger ones of a kind
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", [pytest.param(key, marks=[pytest.mark.slow] * (key in REPEATED)) for key in KEYS])
 def test_member_is_what_its_recipe_says(key):
     for index in (0, 3) if key in OWN else (0,):
         problem = RECIPES[key].make(index)
@@ -65,7 +67,10 @@ def test_bbob_noise_never_makes_the_best_worse(model):
     assert bbob.noise(model, 10.0, 5, np.random.default_rng(1)) >= 0
 
 
-@pytest.mark.parametrize("key", ["svm_cancer", "neighbours_digits", "network_digits"])
+@pytest.mark.parametrize(
+    "key",
+    ["svm_cancer", *(pytest.param(key, marks=pytest.mark.slow) for key in ("neighbours_digits", "network_digits"))],
+)
 def test_tuning_is_deterministic_and_cached(key, tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "CACHE", tmp_path)
     problem = member(f"{key}#1")

@@ -75,7 +75,10 @@ def test_halves_split_by_member_and_classics_are_for_reporting():
     assert len(select("bbob", "tune")) == len(select("bbob", "report"))
 
 
-@pytest.mark.parametrize("provider", ["gpbo", "botorch", "botorch_local", "optuna_gp", "optuna_tpe", "sobol"])
+@pytest.mark.parametrize(
+    "provider",
+    ["gpbo", *(pytest.param(each, marks=pytest.mark.slow) for each in ("botorch", "optuna_gp")), "optuna_tpe", "sobol"],
+)
 def test_providers_share_the_initial_design_and_spend_the_budget(provider):
     result = go(SMALL, provider, 3)
     problem = member(SMALL.problem)
@@ -156,9 +159,9 @@ def test_variants_are_parsed():
 
 
 def test_the_later_line_of_a_repeated_run_counts(tmp_path):
-    (tmp_path / "some").mkdir()
+    (tmp_path / "bbob").mkdir()
     lines = [line(n=n) for n in (1, 2)]
-    (tmp_path / "some" / "p.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    (tmp_path / "bbob" / "p.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
     assert run.read(tmp_path) == [lines[1]]
 
 
@@ -232,6 +235,23 @@ def test_compare_and_report_run_on_small_folders(tmp_path, capsys):
     assert "`sobol`: scipy 1.0, commit abc" in text
     assert "1/0/0" in text
     assert (tmp_path / "sequential.png").stat().st_size > 1000
+
+
+def test_lines_of_an_experiment_are_not_those_of_the_suites(tmp_path):
+    record.append(tmp_path / "bbob" / "gpbo.jsonl", line("gpbo"))
+    record.append(tmp_path / "portfolio" / "bbob" / "gpbo.jsonl", line("gpbo", values=(2.0, 1.0, 0.0, 0.0)))
+    record.append(tmp_path / "portfolio" / "bbob" / "other.jsonl", line("other"))
+    assert run.read(tmp_path) == [line("gpbo")]
+    assert len(run.read(tmp_path / "portfolio")) == 2
+
+
+def test_versions_of_a_variant_and_a_peer_are_found_by_package():
+    versions = {"gpbo": "1", "ax-platform": "2", "HEBO": "3", "cma": "4", "scikit-optimize": "5", "torch": "6"}
+    names = ("ax", "cmaes", "gpbo", "hebo", "skopt", "turbo_m", "variant")
+    text = report.markdown({}, [line(name) | {"versions": versions} for name in names])
+    for name, package in (("ax", "ax-platform 2"), ("cmaes", "cma 4"), ("hebo", "HEBO 3"), ("turbo_m", "torch 6")):
+        assert f"- `{name}`: {package}, commit abc" in text
+    assert "- `variant`: commit abc" in text
 
 
 def test_the_command_appends_lines_once(tmp_path, monkeypatch):

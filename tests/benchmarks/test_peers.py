@@ -28,8 +28,15 @@ MIXED = gpbo.Space(
 )
 MODULES = {"smac": "smac", "ax": "ax", "cmaes": "cma", "hyperopt": "hyperopt", "skopt": "skopt"}
 SLOW = {"ax", "botorch", "botorch_local", "hebo", "nevergrad", "optuna_gp", "skopt", "smac"}
+LONG = {("ts", "box"), ("ts", "mixed"), ("turbo_m", "box"), ("turbo_m", "mixed"), ("hyperopt", "box"), ("gpbo", "box")}
 CASES = [
-    pytest.param(name, kind, marks=[pytest.mark.slow, pytest.mark.integration] if name in SLOW else [])
+    pytest.param(
+        name,
+        kind,
+        marks=[pytest.mark.slow, pytest.mark.integration]
+        if name in SLOW
+        else [pytest.mark.slow] * ((name, kind) in LONG),
+    )
     for name in PROVIDERS
     for kind in ("box", "mixed")
 ]
@@ -83,6 +90,18 @@ def test_a_missing_package_is_named(monkeypatch):
     assert set(MODULES) <= set(PACKAGES)
 
 
+def test_versions_are_those_of_the_environment_apart(tmp_path, monkeypatch):
+    monkeypatch.setenv(apart.ENVIRONMENT, str(tmp_path / "none"))
+    assert apart.versions() == {}
+    folder = tmp_path / "lib" / "python3.11" / "site-packages" / "hebo-1.2.dist-info"
+    for path in (folder, tmp_path / "bin"):
+        path.mkdir(parents=True)
+    (tmp_path / "bin" / "python").touch()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: HEBO\nVersion: 1.2\n")
+    monkeypatch.setenv(apart.ENVIRONMENT, str(tmp_path))
+    assert apart.versions() == {"HEBO": "1.2"}
+
+
 def test_numbers_lead_back_to_the_point():
     for space in (BOX, MIXED):
         params, _ = start(space)
@@ -93,7 +112,7 @@ def test_numbers_beyond_the_bounds_are_moved_inside():
     assert base.from_numbers(BOX, {"x0": 2.0000001, "x1": -1e-9}) == {"x0": 2.0, "x1": 0.0}
 
 
-@pytest.mark.parametrize("q", [1, 4, 100])
+@pytest.mark.parametrize("q", [1, 4, pytest.param(100, marks=pytest.mark.slow)])
 def test_generations_of_cmaes_are_told_whole(q):
     require("cmaes")
     provider = PROVIDERS["cmaes"](BOX, 0, *start(BOX))
@@ -206,7 +225,9 @@ def test_candidates_lie_in_a_box_about_the_best_point():
     assert np.all(np.abs(lengthscale - trust.U[0]) <= sides.numpy() / 2 + 1e-12)
 
 
-@pytest.mark.parametrize(("name", "q"), [("turbo", 1), ("turbo", 10), ("turbo_m", 10)])
+@pytest.mark.parametrize(
+    ("name", "q"), [("turbo", 1), *(pytest.param(name, 10, marks=pytest.mark.slow) for name in ("turbo", "turbo_m"))]
+)
 def test_turbo_keeps_going_through_restarts(name, q):
     provider = PROVIDERS[name](BOX, 0, *start(BOX, 5))
     for _ in range(60):

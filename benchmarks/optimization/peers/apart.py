@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import tempfile
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from gpbo import Categorical, Float, Int, Space
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
+PACKAGES = ("HEBO", "nevergrad")
 ENVIRONMENT = "GPBO_PEERS_ENVIRONMENT"  # names the folder; .venv/peers of the repository otherwise
 
 
@@ -35,6 +37,16 @@ def python() -> Path:
         message = f"HEBO and Nevergrad need an environment of their own, {folder}: run {script}, or set {ENVIRONMENT}."
         raise ModuleNotFoundError(message)
     return found
+
+
+def versions() -> dict[str, str]:
+    """Versions of the peers' packages in the environment; empty where there is none."""
+    try:
+        folders = python().parents[1].glob("lib/python*/site-packages")
+    except ModuleNotFoundError:
+        return {}
+    path = [str(folder) for folder in folders]
+    return {name: each.version for name in PACKAGES for each in distributions(name=name, path=path)}
 
 
 class Apart:

@@ -11,7 +11,10 @@ Numbers = dict[str, float | int]
 
 
 class Provider(Protocol):
-    """Built from a space, a seed and the evaluated initial design; then asked and told in turn."""
+    """Called as ``(space, seed, params, values)``, then asked and told in turn.
+
+    A method ``recommend() -> Params`` is optional, for noisy cases.
+    """
 
     def ask(self, q: int) -> list[Params]:
         """The next q points to evaluate."""

@@ -11,13 +11,13 @@ from gpbo import Categorical, Float, Int, Space
 
 
 class Skopt:
-    """``skopt.Optimizer``; a batch is chosen with the strategy ``cl_min``, its default."""
+    """``skopt.Optimizer``, with its settings; a batch is chosen with the strategy ``cl_min``, its default."""
 
-    def __init__(self, space: Space, seed: int, params: list[Params], values: list[float]) -> None:
+    def __init__(self, space: Space, seed: int, params: list[Params], values: list[float], **settings: Any) -> None:
         self.space = space
         self.names = list(variable(space))
         dimensions = [_dimension(each) for each in variable(space).values()]
-        self.optimizer = Optimizer(dimensions, n_initial_points=0, random_state=seed)
+        self.optimizer = Optimizer(dimensions, n_initial_points=0, random_state=seed, **settings)
         self.optimizer.tell([[each[name] for name in self.names] for each in to_numbers(space, params)], values)
 
     def ask(self, q: int) -> list[Params]:
