@@ -242,7 +242,7 @@ def _values_and_gradients(acquisition: HostImprovement | HostPrefixes, U: Array)
     arguments = acquisition.arguments(len(U))
     V, W = np.empty((2, len(U), arguments[6].shape[0]))
     gradient = np.empty_like(U)
-    with one_thread(acquisition.posterior.m < 4 * ALL_THREADS_FROM):
+    with one_thread():
         return evaluate(U, gradient, *arguments, V, W), gradient
 
 

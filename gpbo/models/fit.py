@@ -19,7 +19,7 @@ from gpbo.models.compiled_fit import maximise_posterior
 from gpbo.models.exact import MIN_KNOWN_NOISE, Problem, Unrecognised, read_model, write_theta
 from gpbo.models.objective import log_posterior
 from gpbo.models.spec import Array
-from gpbo.numerics import ALL_THREADS_FROM, available, one_thread
+from gpbo.numerics import available, one_thread
 from gpbo.numerics.batched_bfgs import minimise
 from gpbo.numerics.rows import KINDS
 
@@ -82,7 +82,7 @@ def _fit_host(problem: Problem, start: Array, curvature: Array | None, device: t
     spec, n = problem.spec, len(problem.y)
     lower, upper = spec.bounds()
     H = np.eye(spec.d + 3) if curvature is None else curvature.copy()
-    with one_thread(n < ALL_THREADS_FROM):
+    with one_thread():
         theta, value, evaluations = maximise_posterior(
             start,
             H,

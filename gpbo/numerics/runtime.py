@@ -141,7 +141,9 @@ class _Limit:
 
 
 _LIMIT = _Limit()
-ALL_THREADS_FROM = 1000  # order of a matrix from which several threads are faster than one
+# Order of a matrix from which several threads are worth their risk: where another process wants the cores as well, BLAS
+# threads wait for one another spinning, and a factorisation of order 1000 was seen to take a hundred times longer.
+ALL_THREADS_FROM = 3000
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_LIMIT.after_fork)
 

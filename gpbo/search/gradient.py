@@ -11,7 +11,7 @@ from gpbo.acquisition.improvement import Acquisition, HostImprovement, HostPrefi
 from gpbo.acquisition.paths import AssignedPaths
 from gpbo.acquisition.torch_improvement import TorchImprovement, TorchPrefixes
 from gpbo.models.spec import Array
-from gpbo.numerics import ALL_THREADS_FROM, memory, one_thread
+from gpbo.numerics import memory, one_thread
 from gpbo.numerics.batched_bfgs import minimise
 from gpbo.numerics.batched_lbfgs import minimise as minimise_many
 from gpbo.search.compiled import maximise as maximise_compiled
@@ -47,7 +47,7 @@ def climb(acquisition: Acquisition, starts: Array, lower: Array, upper: Array, e
         Points (R, D) and values (R,).
     """
     if isinstance(acquisition, (HostImprovement, HostPrefixes)):
-        with one_thread(acquisition.posterior.m < 4 * ALL_THREADS_FROM):  # a round solves for few points only
+        with one_thread():
             points, values, _ = maximise_compiled(
                 np.ascontiguousarray(starts),
                 np.ascontiguousarray(lower),

@@ -15,10 +15,11 @@ from gpbo.space import Space
 
 FIRST = Effort(starts=16, iterations=100, tolerance=1e-6)
 LATER = Effort(starts=8, iterations=30, tolerance=1e-4)  # within a batch, where the fantasies' own error is larger
-TOGETHER = Effort(starts=1, iterations=8, tolerance=1e-3)  # of each pick of a block, in each sweep
+TOGETHER = Effort(starts=1, iterations=15, tolerance=1e-3)  # of each pick of a small block, in each sweep
+HASTY = Effort(starts=1, iterations=8, tolerance=1e-3)  # of a large one
 _SWEEPS = 2  # searches of a block; from the second on, its picks know where those before them have gone
 _SHORTLIST = 256  # candidates that take part in the picks of a block, at least
-_CLOSE = 2.0**-17  # points of a batch nearer than this in every coordinate are one point
+_CLOSE = 2.0**-13  # side of the cells of which sample paths fill each but once, as far as they can
 
 
 class Chosen:
@@ -92,7 +93,7 @@ def _cells(U: Array) -> list[int]:
 
 def block_size(q: int) -> int:
     """Picks that are searched for together: one by one in small batches, where each counts; more where q is large."""
-    return 1 if q <= 16 else min(64, max(8, q // 8))
+    return 1 if q <= 16 else 4 if q < 64 else min(64, max(8, q // 8))
 
 
 def greedy(
@@ -163,15 +164,15 @@ def _block(
         marks.append(acquisition.mark())
         picks.append(row)
         acquisition.fantasise(short.U[row][None])
-    starts = short.U[picks]
-    points, _ = maximise(acquisition.at(marks), space, starts, TOGETHER, pool.box)
+    starts, effort = short.U[picks], TOGETHER if size <= 16 else HASTY
+    points, _ = maximise(acquisition.at(marks), space, starts, effort, pool.box)
     for _ in range(_SWEEPS - 1):
         acquisition.rewind(before)
         marks = []
         for point in points:
             marks.append(acquisition.mark())
             acquisition.fantasise(point[None])
-        points, _ = maximise(acquisition.at(marks), space, points, TOGETHER, pool.box)
+        points, _ = maximise(acquisition.at(marks), space, points, effort, pool.box)
     acquisition.rewind(before)
     rest = short.U[left]
     return [chosen.take([points[i][None], starts[i][None], rest], rng) for i in range(len(picks))]

@@ -56,7 +56,7 @@ class Composer:
         self._space, self._candidates, self._data, self._rng = space, candidates, data, rng
         self._pending = np.vstack([data.pending, also])
         self._taken = taken
-        self.chosen = Chosen(space, taken, np.vstack([data.X, self._pending]))
+        self.chosen = Chosen(space, taken, self._pending)
 
     def in_region(self, region: Region, q: int, candidates: int) -> None:
         """Adds q points by LogEI on a region's model, inside its box."""

@@ -58,7 +58,7 @@ class Strategy:
         self._gpu = _gpu(settings.device)
         self._surrogate = Surrogate(space.dim, settings.kernels)
         self._candidates = Candidates(space)
-        self._n_initial = settings.n_initial if settings.n_initial is not None else max(5, space.n_params + 1)
+        self._n_initial = settings.n_initial if settings.n_initial is not None else space_filling_start(space)
 
     @property
     def device(self) -> torch.device:
@@ -105,7 +105,7 @@ class Strategy:
                 try:
                     fitted = self._surrogate.get(data, device)
                     searching = time.perf_counter()
-                    with one_thread(n < ALL_THREADS_FROM):
+                    with one_thread(n < ALL_THREADS_FROM and q < 64):  # sample paths gain from more
                         more, name = self._search(data, fitted, rows, q - wanted, rng)
                 except (RuntimeError, ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
                     # Out of memory, a failure inside a library: a space-filling suggestion is worth more than none.
@@ -270,6 +270,11 @@ class Strategy:
         """Row of the observation with the best posterior mean."""
         fitted = self._fitted(data)
         return int(fitted.rows[fitted.posterior.smoothed(fitted.problem.y).argmax()])
+
+
+def space_filling_start(space: Space) -> int:
+    """Size of the space-filling start: parameters + 1, at least 5; at most 24, for no design fills many dimensions."""
+    return max(5, min(24, space.n_params + 1))
 
 
 def _gpu(device: str) -> torch.device | None:

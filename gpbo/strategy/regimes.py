@@ -81,7 +81,7 @@ def plan(n: int, q: int, asked: int, *, regions: int) -> Plan:
         for r in range(regions)
     )
     in_whole = min(_chain(n), second - first)
-    candidates = 1024 if q < 64 else 2048 if q < 512 else 4096
+    candidates = 1024 if q < 512 else 2048 if q < 2048 else 4096
     return Plan(in_regions, in_whole, q - sum(in_regions) - in_whole, candidates)
 
 
