@@ -3,6 +3,7 @@
 import secrets
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -190,8 +191,13 @@ class Optimizer:
             [[name, parameter, None if best is None else best[name]] for name, parameter in self.space.items()],
         )
 
-    def ask(self, q: int = 1) -> Batch:
+    def ask(self, q: int = 1, *, hurry: bool = False) -> Batch:
         """``q`` distinct new points, chosen in view of everything told and everything pending.
+
+        Args:
+            q: Number of points.
+            hurry: Whether workers wait: points then come from sample paths alone, which costs least for many points,
+                and each of them is worth a little less.
 
         Raises:
             ArgumentError: If ``q`` is not a positive integer.
@@ -199,11 +205,11 @@ class Optimizer:
         """
         q = intake.whole("ask: q", q, 1, _MAX_BATCH)
         with self._lock.computing():
-            ids = self._journal.hand_out(q, self._suggest)
+            ids = self._journal.hand_out(q, partial(self._suggest, hurry=bool(hurry)))
             with self._lock.reading():
                 return self._batch(ids)
 
-    def _suggest(self, q: int) -> list[Codes]:
+    def _suggest(self, q: int, hurry: bool) -> list[Codes]:
         """Codes of ``q`` new points."""
         with self._lock.reading():
             data = self._ledger.data()
@@ -214,7 +220,7 @@ class Optimizer:
         state = self._strategy.carry_state()
         try:
             with interrupts_deferred():
-                U, report = self._strategy.suggest(data, q, self._ledger.asks)
+                U, report = self._strategy.suggest(data, q, self._ledger.asks, hurry)
                 codes = self.space.decode_codes(U)
         except BaseException:
             self._strategy.restore_state(state)

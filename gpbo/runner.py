@@ -14,7 +14,7 @@ from gpbo.evaluation import Evaluation, evaluate
 from gpbo.locks import interrupts_deferred
 from gpbo.optimizer import Optimizer
 from gpbo.progress import Progress
-from gpbo.supply import Supply
+from gpbo.supply import Pace, Supply
 from gpbo.trials import Batch, Trial
 
 Callback: TypeAlias = Callable[[Optimizer, Sequence[Trial]], object]
@@ -68,6 +68,7 @@ class Run:
         self._begun: dict[int, float] = {}  # when each was first seen to run
         self._looked = 0.0
         self._last_suggest = 0.0  # seconds
+        self._pace = Pace(plan.batch)
         self._lost: Counter[int] = Counter()  # how often each was lost with its worker
         self._delivered = False
         self._executor_errors = 0
@@ -134,7 +135,10 @@ class Run:
         evaluation = self.seconds_objective / self.done if self.done else 0.0
         wanted = min(self._supply.wanted(evaluation, self._last_suggest), self._plan.n - self._started)
         if wanted > 0 and not self._over():
-            trials = self._suggest(wanted)
+            start = time.monotonic()
+            hurry = self._pace.hurry(evaluation)
+            trials = self._suggest(wanted, hurry)
+            self._pace.note(len(trials), time.monotonic() - start, hurry)
             self._started += len(trials)
             self._supply.put(trials)
 
@@ -202,16 +206,16 @@ class Run:
         self._delivered = True
         self._settle(trial_id, evaluation)
 
-    def _suggest(self, q: int) -> Sequence[Trial]:
+    def _suggest(self, q: int, hurry: bool = False) -> Sequence[Trial]:
         """Up to ``q`` new trials; none, and a stop, when the space is exhausted."""
         start = time.monotonic()
         with interrupts_deferred():
             trials: Batch | tuple[Trial, ...] = ()
             try:
-                trials = self._optimizer.ask(q)
+                trials = self._optimizer.ask(q, hurry=hurry)
             except SpaceExhausted as exhausted:
                 if exhausted.left:
-                    trials = self._optimizer.ask(exhausted.left)
+                    trials = self._optimizer.ask(exhausted.left, hurry=hurry)
                 else:
                     self._stop("the space is exhausted: every point was tried")
             self._open.update(trial.id for trial in trials)

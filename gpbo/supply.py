@@ -13,7 +13,38 @@ from collections.abc import Callable, Iterable
 from gpbo.trials import Trial
 
 _WORTHWHILE = 0.1  # seconds an evaluation must take
+_KEEPS_UP = 0.7  # share of an evaluation's time in which points for all workers must be made
+_TRY_AGAIN = 20  # hurried asks after which the cost without hurry is measured anew
+_TELLING = 8  # points from which an ask says what a point costs
 _NEGLIGIBLE = 0.03  # share of an evaluation's time for which a worker may wait for a suggestion
+
+
+class Pace:
+    """Whether suggestions keep up with evaluations, or have to be hurried.
+
+    Args:
+        workers: Most evaluations at a time.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._cost = 0.0  # seconds a point takes when it is not hurried
+        self._hurried = 0  # asks since that was measured
+
+    def hurry(self, evaluation: float) -> bool:
+        """Whether the next suggestions should cost as little as they can; now and then it is tried without.
+
+        Args:
+            evaluation: Seconds that one evaluation takes; 0 if unknown.
+        """
+        return self._hurried < _TRY_AGAIN and self._cost * self._workers > _KEEPS_UP * evaluation > 0.0
+
+    def note(self, points: int, seconds: float, hurried: bool) -> None:
+        """What suggesting so many points took."""
+        if hurried:
+            self._hurried += 1
+        elif points >= _TELLING:  # few points say little: what they cost is the fit
+            self._cost, self._hurried = seconds / points, 0
 
 
 class Supply:

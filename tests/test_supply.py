@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import gpbo
-from gpbo.supply import Supply
+from gpbo.supply import Pace, Supply
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,20 @@ def test_slow_suggestions_do_not_keep_the_workers_waiting(monkeypatch):
     assert max(most) == 4  # and not 8, though the pool has room
     assert taken < 80 / 4 * 0.3 * 1.25 + 0.5  # 1.5 times as long when every worker waits for its suggestion
     assert not opt.pending
+
+
+def test_pace_hurries_where_points_are_made_too_slowly_and_tries_again():
+    pace = Pace(100)
+    assert not pace.hurry(1.0)
+    pace.note(1, 30.0, False)  # one point says nothing
+    assert not pace.hurry(1.0)
+    pace.note(100, 2.0, False)
+    assert pace.hurry(1.0)
+    assert not pace.hurry(10.0)  # evaluations that take long leave the time
+    assert not pace.hurry(0.0)  # nothing is known of evaluations yet
+    for _ in range(20):
+        assert pace.hurry(1.0)
+        pace.note(100, 0.1, True)
+    assert not pace.hurry(1.0)
+    pace.note(100, 0.5, False)
+    assert not pace.hurry(1.0)

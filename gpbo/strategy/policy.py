@@ -78,13 +78,14 @@ class Strategy:
             return torch.device("cpu")
         return self._gpu
 
-    def suggest(self, data: Data, q: int, event: int) -> tuple[Array, AskReport]:
+    def suggest(self, data: Data, q: int, event: int, hurry: bool = False) -> tuple[Array, AskReport]:
         """Q distinct points, none of them told, pending or failed before.
 
         Args:
             data: What is known.
             q: Number of points.
             event: Index of this ask; selects its random stream.
+            hurry: Whether to take what costs least per point.
 
         Returns:
             Rows of the unit cube, shape (q, D), and what was done. The caller has made sure that q points are left.
@@ -106,7 +107,7 @@ class Strategy:
                     fitted = self._surrogate.get(data, device)
                     searching = time.perf_counter()
                     with one_thread(n < ALL_THREADS_FROM and q < 64):  # sample paths gain from more
-                        more, name = self._search(data, fitted, rows, q - wanted, rng)
+                        more, name = self._search(data, fitted, rows, q - wanted, rng, hurry)
                 except (RuntimeError, ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
                     # Out of memory, a failure inside a library: a space-filling suggestion is worth more than none.
                     message = f"the model failed ({type(error).__name__}: {error}); space-filling points instead"
@@ -156,7 +157,9 @@ class Strategy:
                 break
         return np.array(list(chosen.values()))
 
-    def _search(self, data: Data, fitted: Fitted, also: Array, q: int, rng: np.random.Generator) -> tuple[Array, str]:
+    def _search(
+        self, data: Data, fitted: Fitted, also: Array, q: int, rng: np.random.Generator, hurry: bool
+    ) -> tuple[Array, str]:
         """Q points, conditioned on pending and failed points and on ``also``, and how they were found."""
         space, posterior, n = self._space, fitted.posterior, len(data.y)
         smooth, best = self._incumbents(fitted)
@@ -169,8 +172,8 @@ class Strategy:
         if space.cardinality is not None and space.cardinality <= _ENUMERABLE:
             composer.all_of(posterior, best, baseline, q)
             return np.array(composer.chosen.points), f"{name} by enumeration"
-        regions = self._regions(data, fitted, q, plain=best is not None and best == smooth.max())
-        batch = plan(n, q, data.asked, regions=len(regions))
+        regions = [] if hurry else self._regions(data, fitted, q, plain=best is not None and best == smooth.max())
+        batch = plan(n, q, data.asked, regions=len(regions), hurry=hurry)
         for region, count in zip(regions, batch.local, strict=True):
             if count:
                 composer.in_region(region, count, batch.candidates)

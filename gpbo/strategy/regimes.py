@@ -60,7 +60,7 @@ def most_modelled(n: int, limit: int | None = None) -> int:
     return most if limit is None else max(1, min(most, math.isqrt(limit // 16)))
 
 
-def plan(n: int, q: int, asked: int, *, regions: int) -> Plan:
+def plan(n: int, q: int, asked: int, *, regions: int, hurry: bool = False) -> Plan:
     """How many points come from where.
 
     Args:
@@ -68,10 +68,13 @@ def plan(n: int, q: int, asked: int, *, regions: int) -> Plan:
         q: Points wanted.
         asked: Points handed out before; shares that are not whole numbers even out over a study.
         regions: Regions whose models can be used.
+        hurry: Whether sample paths provide all of a batch.
     """
     affordable = n <= _LOGEI
     local, whole = next(shares for limit, shares in SHARES if q < limit and (affordable or shares[0]))
-    if not regions:
+    if hurry and q > 1:
+        local, whole = 0.0, 0.0
+    elif not regions:
         local, whole = 0.0, local + whole
     if not affordable:
         local, whole = (local + 0.5 * whole, 0.0) if regions else (0.0, 0.0)

@@ -47,8 +47,9 @@ class AskReport:
     """What the last ask did.
 
     Attributes:
-        strategy: The name of a baseline; or "design" (space-filling), "LogEI", "noisy LogEI", or either "by
-            enumeration"; joined by " + " when a batch used two.
+        strategy: The name of a baseline; or "design" (space-filling), "local LogEI" (in models of regions), "LogEI",
+            "noisy LogEI", either of these "by enumeration", "Thompson" (sample paths); joined by " + " when a batch
+            used several.
         n: Observations.
         pending: Points that were pending.
         q: Points suggested.

@@ -361,3 +361,14 @@ def test_minimizing_is_maximizing_the_negative(q):
         return points
 
     assert run("minimize", 1.0) == run("maximize", -1.0)
+
+
+def test_hurried_asks_take_sample_paths_alone():
+    opt = gpbo.Optimizer(gpbo.Space.from_bounds([0.0] * 3, [1.0] * 3), seed=0)
+    first = opt.ask(20)
+    opt.tell(first, (first.x**2).sum(1))
+    batch = opt.ask(30, hurry=True)
+    assert opt.last_ask.strategy == "Thompson"
+    assert len({tuple(x) for x in batch.x}) == 30
+    opt.ask(1, hurry=True)
+    assert opt.last_ask.strategy == "LogEI"  # a single point costs little anyhow

@@ -29,7 +29,7 @@ class Baseline(Strategy):
     def _proposals(self, data: Data, q: int, rng: np.random.Generator) -> Iterator[Array]:
         """Blocks of feasible rows, shape (any, D), best first; those that are taken or repeated will be skipped."""
 
-    def suggest(self, data: Data, q: int, event: int) -> tuple[Array, AskReport]:
+    def suggest(self, data: Data, q: int, event: int, hurry: bool = False) -> tuple[Array, AskReport]:
         """Q distinct points, none of them told, pending or failed before; see ``Strategy``."""
         began = time.perf_counter()
         rng = np.random.default_rng([self._seed, event])
