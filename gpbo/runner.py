@@ -133,12 +133,20 @@ class Run:
         """Have ``batch`` evaluations running again, and points prepared if suggesting takes long."""
         self._supply.feed()
         evaluation = self.seconds_objective / self.done if self.done else 0.0
-        wanted = min(self._supply.wanted(evaluation, self._last_suggest), self._plan.n - self._started)
+        wanted = min(
+            self._supply.wanted(evaluation, self._pace.stock * self._last_suggest), self._plan.n - self._started
+        )
         if wanted > 0 and not self._over():
             start = time.monotonic()
             hurry = self._pace.hurry(evaluation)
+            if (
+                hurry and 2 * self._supply.idle > self._plan.batch
+            ):  # half of those that wait are served before the others
+                wanted = min(wanted, (self._supply.idle + 1) // 2)
             trials = self._suggest(wanted, hurry)
-            self._pace.note(len(trials), time.monotonic() - start, hurry)
+            report = self._optimizer.last_ask
+            if report is not None and report.kernel and not hurry:  # points of the start say nothing of what comes
+                self._pace.note(len(trials), time.monotonic() - start)
             self._started += len(trials)
             self._supply.put(trials)
 

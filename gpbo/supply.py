@@ -14,7 +14,7 @@ from gpbo.trials import Trial
 
 _WORTHWHILE = 0.1  # seconds an evaluation must take
 _KEEPS_UP = 0.7  # share of an evaluation's time in which points for all workers must be made
-_TRY_AGAIN = 20  # hurried asks after which the cost without hurry is measured anew
+_EXPECTED = 4e-3  # seconds a point takes in a large batch, until it has been measured
 _TELLING = 8  # points from which an ask says what a point costs
 _NEGLIGIBLE = 0.03  # share of an evaluation's time for which a worker may wait for a suggestion
 
@@ -28,23 +28,27 @@ class Pace:
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        self._cost = 0.0  # seconds a point takes when it is not hurried
-        self._hurried = 0  # asks since that was measured
+        self._cost = _EXPECTED  # seconds a point takes when it is not hurried
+        self._hurried = False
 
     def hurry(self, evaluation: float) -> bool:
-        """Whether the next suggestions should cost as little as they can; now and then it is tried without.
+        """Whether the next suggestions should cost as little as they can.
 
         Args:
             evaluation: Seconds that one evaluation takes; 0 if unknown.
         """
-        return self._hurried < _TRY_AGAIN and self._cost * self._workers > _KEEPS_UP * evaluation > 0.0
+        self._hurried = self._cost * self._workers > _KEEPS_UP * evaluation > 0.0
+        return self._hurried
 
-    def note(self, points: int, seconds: float, hurried: bool) -> None:
-        """What suggesting so many points took."""
-        if hurried:
-            self._hurried += 1
-        elif points >= _TELLING:  # few points say little: what they cost is the fit
-            self._cost, self._hurried = seconds / points, 0
+    @property
+    def stock(self) -> float:
+        """How much larger than otherwise the stock should be: hurried asks cost little more for many points."""
+        return 4.0 if self._hurried else 1.0
+
+    def note(self, points: int, seconds: float) -> None:
+        """What suggesting so many points took, without hurry."""
+        if points >= _TELLING:  # few points say little: what they cost is the fit
+            self._cost = seconds / points
 
 
 class Supply:
@@ -78,6 +82,12 @@ class Supply:
         with self._gate:
             missing = self._free - len(self._stock)
             return missing + ahead if missing > -ahead / 2 else 0
+
+    @property
+    def idle(self) -> int:
+        """Workers that wait."""
+        with self._gate:
+            return self._free
 
     def put(self, trials: Iterable[Trial], first: bool = False) -> None:
         """Add to the stock, and hand out what can be evaluated now; the first of it those that were lost."""

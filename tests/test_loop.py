@@ -318,7 +318,7 @@ def test_suggestions_are_conditioned_on_what_is_running():
     opt = gpbo.Optimizer(SPACE, **FAST)
     suggest = opt._strategy.suggest
 
-    def noting(data, q, event):
+    def noting(data, q, event, hurry=False):
         pending.append(len(data.pending) + q)
         return suggest(data, q, event)
 
@@ -504,7 +504,7 @@ def test_ctrl_c_while_suggesting_releases_the_suggestion(monkeypatch):
     opt = gpbo.Optimizer(SPACE, **FAST)
     suggest = opt._strategy.suggest
 
-    def interrupted(data, q, event):
+    def interrupted(data, q, event, hurry=False):
         rows = suggest(data, q, event)
         if event == 3:
             signal.raise_signal(signal.SIGINT)
@@ -548,7 +548,7 @@ def test_ctrl_c_while_waiting_keeps_what_ended_and_cancels_the_rest():
 def test_a_second_ctrl_c_ends_a_long_suggestion_at_once(monkeypatch):
     opt = gpbo.Optimizer(SPACE, **FAST)
 
-    def twice(data, q, event):
+    def twice(data, q, event, hurry=False):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         raise AssertionError("not reached")

@@ -104,7 +104,7 @@ class Strategy:
             fitting = searching = time.perf_counter()
             with self._budget(n) as budget:
                 try:
-                    fitted = self._surrogate.get(data, device)
+                    fitted = self._surrogate.get(data, device, hurry)
                     searching = time.perf_counter()
                     with one_thread(n < ALL_THREADS_FROM and q < 64):  # sample paths gain from more
                         more, name = self._search(data, fitted, rows, q - wanted, rng, hurry)

@@ -26,7 +26,7 @@ Posterior = HostPosterior | TorchPosterior
 
 _COLD_EVERY = 8  # refits between cold starts, which guard against following one local maximum for ever
 _SELECT_ON = 100  # observations on which candidates are compared; with more, only the winner is fitted to all of them
-_FIT_ON = 1000  # observations to which hyperparameters are fitted; more say little and cost the cube of their number
+_FIT_ON = 500  # observations to which hyperparameters are fitted; more say little and cost the cube of their number
 MOST_CURVATURE = 64  # hyperparameters whose whole curvature is carried
 _COMPARE_EVERY = 1 / 12  # share of new observations after which all candidates are fitted again, not only the winner
 
@@ -113,35 +113,42 @@ class Surrogate:
         self._dim = dim
         self._kernels = kernels
         self.carry: Carry | None = None
-        self._current: tuple[int, torch.device, Fitted] | None = None
+        self._current: tuple[int, torch.device, int, Fitted] | None = None
 
     def commit(self) -> None:
         """Makes the current model the one that later fits start from."""
         if self._current is not None:
-            self.carry = self._current[2].carry
+            self.carry = self._current[3].carry
 
     def restore(self, carry: Carry | None) -> None:
         """Go on from fits committed elsewhere, on the same observations."""
         if carry is None or not carry.same_as(self.carry):
             self.carry, self._current = carry, None
 
-    def get(self, data: Data, device: torch.device) -> Fitted:
-        """The model of all observations in ``data``; observations are only ever added."""
+    def get(self, data: Data, device: torch.device, hurry: bool = False) -> Fitted:
+        """The model of all observations in ``data``; observations are only ever added.
+
+        Args:
+            data: What is known.
+            device: Where to compute.
+            hurry: Whether to put off the next refit until there are twice the observations.
+        """
         n = len(data.y)
-        if self._current is not None and self._current[:2] == (n, device):
-            self._current[2].posterior.release()
-            return self._current[2]
+        period = max(refit_period(n), n // 2) if hurry else refit_period(n)
+        if self._current is not None and self._current[:3] == (n, device, period):
+            self._current[3].posterior.release()
+            return self._current[3]
         given = given_noise(data)
         infer = given is None or bool(np.isnan(given).any())
         carry = self.carry
         if carry is not None and (carry.chosen.theta[1] == 0.0) == infer:
             carry = None  # noise was given for the first time: another model
         fitted = None
-        if carry is not None and n - carry.n < refit_period(n):
+        if carry is not None and n - carry.n < period:
             fitted = self._extended(data, infer, carry, device)
         if fitted is None:
             fitted = self._refitted(data, infer, carry, device)
-        self._current = (n, device, fitted)
+        self._current = (n, device, period, fitted)
         return fitted
 
     def _problem(self, data: Data, rows: Rows, infer: bool, outcome_map: OutcomeMap, kernel: str) -> Problem:
@@ -191,14 +198,9 @@ class Surrogate:
         assert outcome_map is not None
         chosen = fits[name]
         if n > _SELECT_ON:
-            problem = self._problem(data, leading(data.y, _FIT_ON), infer, outcome_map, kernel)
-            if carry is not None and carry.kind == name and carry.n > _SELECT_ON:
-                chosen = fit(problem, carry.chosen, device=device)
-            else:  # from few observations to all, each fit with the curvature of the one before
-                if n >= 4 * _SELECT_ON:
-                    few = self._problem(data, thinned(n, 4 * _SELECT_ON), infer, outcome_map, kernel)
-                    chosen = fit(few, chosen, device=device)
-                chosen = fit(problem, chosen, device=device)
+            problem = self._problem(data, thinned(n, _FIT_ON), infer, outcome_map, kernel)
+            kept = carry is not None and carry.kind == name and carry.n > _SELECT_ON
+            chosen = fit(problem, carry.chosen if carry is not None and kept else chosen, device=device)
             if not np.isfinite(chosen.log_posterior):
                 chosen = fit(problem, device=device)
         message = ""
@@ -249,8 +251,8 @@ class Surrogate:
         problem = self._problem(data, rows, infer, outcome_map, kernel)
         theta = carry.chosen.theta
         posterior: Posterior | None = None
-        if self._current is not None and self._current[1] == device and self._current[2].carry.n == carry.n:
-            posterior = self._current[2].posterior
+        if self._current is not None and self._current[1] == device and self._current[3].carry.n == carry.n:
+            posterior = self._current[3].posterior
             posterior.release()
         if posterior is None or posterior.n > len(rows):
             first = self._problem(data, rows[rows < carry.n], infer, outcome_map, kernel)

@@ -265,7 +265,7 @@ def test_kernels(box, snapshot, kernel):
 def test_the_compiled_path_is_the_default(box, snapshot):
     one = strategy(box)
     one.suggest(snapshot(box), 1, 0)
-    assert isinstance(one._surrogate._current[2].posterior, HostPosterior)
+    assert isinstance(one._surrogate._current[3].posterior, HostPosterior)
 
 
 @pytest.mark.parametrize("noise", [None, np.full(20, 0.1)], ids=["inferred", "known"])
@@ -275,7 +275,7 @@ def test_the_torch_path_suggests_as_well(box, snapshot, q, noise, without_numba)
     one = strategy(box)
     rows, _ = one.suggest(data, q, 0)
     valid(box, data, rows, q)
-    assert isinstance(one._surrogate._current[2].posterior, TorchPosterior)
+    assert isinstance(one._surrogate._current[3].posterior, TorchPosterior)
 
 
 @needs_numba
