@@ -209,6 +209,10 @@ class Optimizer:
             with self._lock.reading():
                 return self._batch(ids)
 
+    def _prepare(self, evaluations: int) -> None:
+        """Load what the first ask with a model would have to load; for when there is nothing else to do."""
+        self._strategy.prepare(evaluations)
+
     def _suggest(self, q: int, hurry: bool) -> list[Codes]:
         """Codes of ``q`` new points."""
         with self._lock.reading():

@@ -111,6 +111,8 @@ class Run:
         self._supply = Supply(self._plan.batch, partial(self._submit, executor))
         try:
             self._refill()
+            with interrupts_deferred():
+                self._optimizer._prepare(self._plan.n)  # while the first evaluations run
             while self._running:
                 try:
                     self._collect(*self._ended.get(timeout=_POLL_SECONDS))

@@ -372,3 +372,16 @@ def test_hurried_asks_take_sample_paths_alone():
     assert len({tuple(x) for x in batch.x}) == 30
     opt.ask(1, hurry=True)
     assert opt.last_ask.strategy == "LogEI"  # a single point costs little anyhow
+
+
+def test_preparing_changes_nothing():
+    def suggestions(prepare):
+        opt = gpbo.Optimizer(gpbo.Space.from_bounds([0.0] * 3, [1.0] * 3), seed=0)
+        if prepare:
+            opt._prepare(100)
+        for _ in range(3):
+            batch = opt.ask(5)
+            opt.tell(batch, (batch.x**2).sum(1))
+        return opt.ask(3).x
+
+    np.testing.assert_array_equal(suggestions(True), suggestions(False))

@@ -60,6 +60,9 @@ class Baseline(Strategy):
             message="" if proposed == q else f"{q - proposed} points at random: {self.name} repeated what was tried",
         )
 
+    def prepare(self, evaluations: int) -> None:
+        """Nothing to load."""
+
     def _choose(self, chosen: dict[object, Array], block: Array, data: Data, q: int) -> None:
         for u, key in zip(block, self._space.keys(block), strict=True):
             if len(chosen) < q and key not in data.taken:
