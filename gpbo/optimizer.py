@@ -196,8 +196,8 @@ class Optimizer:
 
         Args:
             q: Number of points.
-            hurry: Whether workers wait: points then come from sample paths alone, which costs least for many points,
-                and each of them is worth a little less.
+            hurry: Whether workers wait: several points then come from sample paths alone, which costs least, and each
+                of them is worth a little less. Single points and small finite spaces are as ever.
 
         Raises:
             ArgumentError: If ``q`` is not a positive integer.

@@ -68,12 +68,19 @@ class Screen(Protocol):
 class Improvement(Acquisition, Protocol):
     """An expected improvement that points can be added to."""
 
-    def believe(self, U: Array, *, failed: bool = False) -> None:
+    def believe(self, U: Array) -> None:
         """Conditions on points with one outcome each, the posterior mean; only before the first ``fantasise``.
 
         A believed outcome that is better than the incumbent replaces it, or the same point would be proposed again a
-        hair away. Points whose evaluation failed are believed to be no better than the incumbent, as far as that is
-        within ``DISAPPOINTMENT`` standard deviations of what the model says.
+        hair away.
+        """
+
+    def disappoint(self, U: Array, reference: float) -> None:
+        """Conditions on points whose evaluation failed; only before the first ``fantasise``.
+
+        They are believed to be no better than the reference, as far as that is within ``DISAPPOINTMENT`` standard
+        deviations of what the model says. Where that is not far enough the incumbent is raised to what is believed, or
+        the model's optimism would propose the same point again a hair away.
         """
 
     def fantasise(self, U: Array) -> None:
@@ -142,17 +149,24 @@ class HostImprovement:
         """Itself: all starts share one function."""
         return self
 
-    def believe(self, U: Array, *, failed: bool = False) -> None:
+    def believe(self, U: Array) -> None:
         """Conditions on points with one outcome each; see ``Improvement.believe``."""
         p = self.posterior
         assert p.m == self.first
         p.condition(U)
         for m in range(self.first, p.m):
-            row = p.L[m, : m + 1]
-            mean = p.constant + row[:-1] @ p.beta[:m]
-            if failed:
-                p.beta[m] = max(min((self.best[0] - mean) / row[-1], 0.0), -DISAPPOINTMENT)
-            self.best = np.maximum(self.best, mean + row[-1] * p.beta[m])
+            self.best = np.maximum(self.best, p.constant + p.L[m, :m] @ p.beta[:m])
+        self.first = p.m
+
+    def disappoint(self, U: Array, reference: float) -> None:
+        """Conditions on points whose evaluation failed; see ``Improvement.disappoint``."""
+        p = self.posterior
+        assert p.m == self.first
+        p.condition(U)
+        for m in range(self.first, p.m):
+            mean = p.constant + p.L[m, :m] @ p.beta[:m]
+            p.beta[m] = max(min((reference - mean) / p.L[m, m], 0.0), -DISAPPOINTMENT)
+            self.best = np.maximum(self.best, mean + p.L[m, m] * p.beta[m])
         self.first = p.m
 
     def fantasise(self, U: Array) -> None:
@@ -277,7 +291,10 @@ class HostScreen:
         self._m = p.m
         few = 1 if p.m == first else self._shifts.shape[1]
         shifts = np.ascontiguousarray(self._shifts[:, :few])
-        return screen_values(self._mean, self._variance, shifts, improvement.best[:few].copy())
+        values = screen_values(self._mean, self._variance, shifts, improvement.best[:few].copy())
+        if np.isnan(values).any():
+            raise ArithmeticError("the acquisition function is undefined")
+        return values
 
     def _extend(self) -> None:
         """Moments after several points were conditioned on, by one matrix product."""

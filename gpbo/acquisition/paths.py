@@ -99,6 +99,20 @@ class Paths:
         k, slope = profile(self._kind, squared.sqrt_())
         return k.mul_(self._scale), slope * self._scale if slope is not k else k
 
+    def values(self, U: Tensor, owner: Tensor) -> Tensor:
+        """Values (R,) of path ``owner[r]`` at row r."""
+        z = U * self._inverse - self._centre
+        values = torch.empty(len(U), dtype=U.dtype, device=self.device)
+
+        def part(start: int, stop: int) -> None:
+            zp, index = z[start:stop], owner[start:stop]
+            prior = torch.cos(zp @ self._W.mT + self._phase).mul_(self._weights[index]).sum(-1)
+            correction = self._covariance(zp)[0].mul_(self._update[index]).sum(-1)
+            values[start:stop] = self._amplitude * prior + correction + self._constant
+
+        memory.in_pieces(part, len(U), 8 * _COPIES * (_FEATURES + len(self._Z)), "values of paths")
+        return values
+
     def evaluate(self, U: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
         """Values (R,) and gradients (R, D) of path ``owner[r]`` at row r."""
         z = U * self._inverse - self._centre
@@ -134,7 +148,8 @@ class AssignedPaths:
 
     def values(self, U: Array) -> Array:
         """Values at the rows of U, shape (R,)."""
-        return self.values_and_gradients(U)[0]
+        points = torch.as_tensor(U, dtype=torch.float64, device=self.paths.device)
+        return self.paths.values(points, self.owner).cpu().numpy()
 
     def values_and_gradients(self, U: Array) -> tuple[Array, Array]:
         """Values (R,) and gradients (R, D)."""

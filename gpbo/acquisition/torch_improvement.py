@@ -13,6 +13,7 @@ from gpbo.acquisition.improvement import DISAPPOINTMENT, Indices, Mark
 from gpbo.acquisition.log_improvement import log_improvement
 from gpbo.models.spec import Array
 from gpbo.models.torch_posterior import TorchPosterior
+from gpbo.numerics import memory
 
 _MIN_VARIANCE = 1e-12
 
@@ -44,7 +45,9 @@ class TorchImprovement:
         return value, weight * up / sd[:, None], torch.where(variance > _MIN_VARIANCE, slope, 0.0), sd
 
     def evaluate_at(self, U: Tensor, ends: Tensor | None, best: Tensor) -> tuple[Tensor, Tensor]:
-        """Values (R,) and gradients (R, D) for points on the device, without a host synchronisation.
+        """Values (R,) and gradients (R, D) for points on the device.
+
+        No host synchronisation, but for the first call after a change of the posterior.
 
         Args:
             U: Points, shape (R, D).
@@ -74,8 +77,14 @@ class TorchImprovement:
     def values(self, U: Array) -> Array:
         """Values at the rows of U, shape (R,)."""
         p = self.posterior
-        V = p.solve(p.covariance(p.tensor(U) * p.inverse, p.Z)[0])
-        return self._mixture(V, self.best[None])[0].cpu().numpy()
+        values = np.empty(len(U))
+
+        def some(start: int, stop: int) -> None:
+            V = p.solve(p.covariance(p.tensor(U[start:stop]) * p.inverse, p.Z)[0])
+            values[start:stop] = self._mixture(V, self.best[None])[0].cpu().numpy()
+
+        memory.in_pieces(some, len(U), 8 * (5 * p.m + 8 * self.normals.shape[1]), "values of the acquisition")
+        return values
 
     def values_and_gradients(self, U: Array) -> tuple[Array, Array]:
         """Values (R,) and gradients (R, D)."""
@@ -99,29 +108,38 @@ class TorchImprovement:
         """The function in which point r is conditioned on what was there at ``marks[r]``."""
         return TorchPrefixes(self, np.array([mark.m for mark in marks]), np.array([mark.best for mark in marks]))
 
-    def believe(self, U: Array, *, failed: bool = False) -> None:
+    def believe(self, U: Array) -> None:
         """Conditions on points with one outcome each; see ``Improvement.believe``."""
         p = self.posterior
         assert p.m == self.first
-        for u in U:
-            p.condition(u[None])
-            mean, sd = p.constant + p.L[-1] @ p.beta, p.L[-1, -1]
-            if failed:
-                p.beta[-1] = ((self.best[0] - mean) / sd).clamp(-DISAPPOINTMENT, 0.0)
-            self.best = torch.maximum(self.best, mean + sd * p.beta[-1])
+        p.condition(U)
+        for m in range(self.first, p.m):
+            self.best = torch.maximum(self.best, p.constant + p.L[m, :m] @ p.beta[:m])
+        self.first = p.m
+
+    def disappoint(self, U: Array, reference: float) -> None:
+        """Conditions on points whose evaluation failed; see ``Improvement.disappoint``."""
+        p = self.posterior
+        assert p.m == self.first
+        p.condition(U)
+        for m in range(self.first, p.m):
+            mean = p.constant + p.L[m, :m] @ p.beta[:m]
+            p.beta[m] = ((reference - mean) / p.L[m, m]).clamp(-DISAPPOINTMENT, 0.0)
+            self.best = torch.maximum(self.best, mean + p.L[m, m] * p.beta[m])
         self.first = p.m
 
     def fantasise(self, U: Array) -> None:
         """Conditions on points one after the other, with one fantasy of each per sample."""
         p = self.posterior
-        for u in U:
-            p.condition(u[None])
-            row = p.L[-1]
-            j = p.m - self.first
-            if j > len(self.normals):
-                self.normals = torch.nn.functional.pad(self.normals, (0, 0, 0, j - len(self.normals)))
-            fantasy = p.constant + row @ p.beta + row[self.first :] @ self.normals[:j]
-            self.best = torch.maximum(self.best, fantasy)
+        start = p.m
+        p.condition(U)
+        j = p.m - self.first
+        if j > len(self.normals):
+            self.normals = torch.nn.functional.pad(self.normals, (0, 0, 0, j - len(self.normals)))
+        if p.m > start:
+            rows = p.L[start:]
+            fantasies = p.constant + (rows @ p.beta)[:, None] + rows[:, self.first :] @ self.normals[:j]
+            self.best = torch.maximum(self.best, fantasies.amax(0))
 
     def screen(self, U: Array) -> TorchScreen:
         """The candidates U as a set to choose starts from."""

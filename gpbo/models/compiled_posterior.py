@@ -74,8 +74,7 @@ def append_rows(kind: int, scale: float, U: Array, inverse: Array, Z: Array, L: 
     """Borders the factor by the points U, shape (b, d), with noise variances (b,). O(b m^2), one solve for all.
 
     Row m + i becomes [l', sqrt(k(u, u) + noise - l'l)] with l = L^-1 k(u). The conditional variance is at least the
-    noise; where rounding says otherwise it is raised to that. Without noise it is raised to 1e-10 of the outputscale:
-    the point says nothing new, and the row must not divide by rounding error.
+    noise; where rounding says otherwise it is raised to that, or without noise to 1e-10 of the outputscale.
     """
     b, d = U.shape
     V = np.empty((b, L.shape[0]))

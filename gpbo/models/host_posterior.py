@@ -18,6 +18,7 @@ from gpbo.numerics import memory
 from gpbo.numerics.rows import KINDS
 
 _NO_SLOPES = np.empty((0, 0))
+NUGGET = 1e-10  # of the outputscale
 _BLOCK = 64  # points bordered at a time: enough for the solve to run at the speed of a matrix product
 
 
@@ -101,8 +102,12 @@ class HostPosterior:
         self.set_outcomes(y)
 
     def condition(self, U: Array) -> None:
-        """Conditions on the latent function at points, shape (k, d); alone, it leaves the posterior mean as it is."""
-        self._append(U, np.zeros(len(U)))
+        """Conditions on the latent function at points, shape (k, d); alone, it leaves the posterior mean as it is.
+
+        With a little noise, ``NUGGET`` of the outputscale: thousands of points that say the same of a smooth function
+        would otherwise make a factor whose inverse has no bound.
+        """
+        self._append(U, np.full(len(U), NUGGET * self.scale))
 
     def release(self) -> None:
         """Forgets all conditioned points."""

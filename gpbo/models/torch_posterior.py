@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from gpbo.models.exact import Problem
-from gpbo.models.host_posterior import NotPositiveDefinite
+from gpbo.models.host_posterior import NUGGET, NotPositiveDefinite
 from gpbo.models.spec import Array
 from gpbo.models.stationary import Stationary
+from gpbo.numerics import memory
 from gpbo_kernels import profile
 
 _WELL_CONDITIONED = 1e5  # largest ratio on the factor's diagonal up to which its explicit inverse is used
@@ -105,9 +106,27 @@ class TorchPosterior:
         self._inverse_of = 0
 
     def condition(self, U: Array) -> None:
-        """Conditions on the latent function at points, shape (k, d)."""
-        for u in U:
-            self._append(u, 0.0)
+        """Conditions on the latent function at points, shape (k, d); see ``HostPosterior.condition``."""
+        noise = NUGGET * self.scale
+        if len(U) < 2:
+            for u in U:
+                self._append(u, noise)
+            return
+        z = self.tensor(U) * self.inverse
+        rows = torch.linalg.solve_triangular(self.L, self.covariance(self.Z, z)[0], upper=False).mT
+        rest = self.covariance(z, z)[0] - rows @ rows.mT
+        rest.diagonal().add_(noise)
+        block, info = torch.linalg.cholesky_ex(rest)
+        if info.item():  # rounding; one by one, each conditional variance is kept above the noise
+            for u in U:
+                self._append(u, noise)
+            return
+        k, m = len(U), self.m
+        self.L = torch.nn.functional.pad(self.L, (0, k, 0, k))
+        self.L[m:, :m], self.L[m:, m:] = rows, block
+        self.Z = torch.cat([self.Z, z])
+        self.beta = torch.nn.functional.pad(self.beta, (0, k))
+        self.m += k
 
     def release(self) -> None:
         """Forgets all conditioned points."""
@@ -131,7 +150,7 @@ class TorchPosterior:
         z = self.tensor(u)[None] * self.inverse
         k, _ = self.covariance(z, self.Z)
         row = torch.linalg.solve_triangular(self.L, k.mT, upper=False).mT
-        rest = (self.scale + noise - row.square().sum()).clamp_min(noise if noise > 0.0 else 1e-10 * self.scale)
+        rest = (self.scale + noise - row.square().sum()).clamp_min(max(noise, NUGGET * self.scale))
         self.L = torch.nn.functional.pad(self.L, (0, 1, 0, 1))
         self.L[-1, :-1], self.L[-1, -1] = row[0], rest.sqrt()
         self.Z = torch.cat([self.Z, z])
@@ -151,6 +170,12 @@ class TorchPosterior:
 
     def predict(self, U: Array) -> tuple[Array, Array]:
         """Mean and variance of the latent function at U, each of shape (R,)."""
-        V = self.solve(self.covariance(self.tensor(U) * self.inverse, self.Z)[0])
-        mean, variance = self.constant + V @ self.beta, (self.scale - V.square().sum(-1)).clamp_min(1e-12)
-        return mean.cpu().numpy(), variance.cpu().numpy()
+        mean, variance = np.empty((2, len(U)))
+
+        def some(start: int, stop: int) -> None:
+            V = self.solve(self.covariance(self.tensor(U[start:stop]) * self.inverse, self.Z)[0])
+            mean[start:stop] = (self.constant + V @ self.beta).cpu().numpy()
+            variance[start:stop] = (self.scale - V.square().sum(-1)).clamp_min(1e-12).cpu().numpy()
+
+        memory.in_pieces(some, len(U), 8 * 5 * self.m, "predictions")
+        return mean, variance

@@ -141,11 +141,19 @@ def free(device: torch.device) -> int:
     ):
         with contextlib.suppress(OSError, ValueError):
             folder = Path("/sys/fs/cgroup")
-            room.append(int((folder / limit).read_text()) - int((folder / used).read_text()))
+            room.append(int((folder / limit).read_text()) - int((folder / used).read_text()) + _cached(folder))
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         room.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
     return max(2**24, min(room))
+
+
+def _cached(folder: Path) -> int:
+    """Bytes of file cache that the system gives up when they are asked for."""
+    for line in (folder / "memory.stat").read_text().splitlines():
+        if line.startswith("inactive_file "):
+            return int(line.split()[1])
+    return 0
 
 
 def _physical() -> int:

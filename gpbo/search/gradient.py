@@ -27,11 +27,13 @@ class Effort:
         starts: Local searches.
         iterations: Most rounds, each one evaluation of the starts that still move.
         tolerance: Gain of a step, in log improvement, below which a start has converged.
+        moves: Most rounds of moves to neighbours, where there are integers or categories.
     """
 
     starts: int
     iterations: int
     tolerance: float
+    moves: int = 8
 
 
 def climb(acquisition: Acquisition, starts: Array, lower: Array, upper: Array, effort: Effort) -> tuple[Array, Array]:

@@ -18,6 +18,7 @@ LATER = Effort(starts=8, iterations=30, tolerance=1e-4)  # within a batch, where
 TOGETHER = Effort(starts=1, iterations=15, tolerance=1e-3)  # of each pick of a small block, in each sweep
 HASTY = Effort(starts=1, iterations=8, tolerance=1e-3)  # of a large one
 _SWEEPS = 2  # searches of a block; from the second on, its picks know where those before them have gone
+_CURVATURES = 2**24  # numbers in the curvatures of all searches of a block
 _SHORTLIST = 256  # candidates that take part in the picks of a block, at least
 _CLOSE = 2.0**-13  # side of the cells of which sample paths fill each but once, as far as they can
 
@@ -36,6 +37,7 @@ class Chosen:
         self._space, self._taken = space, taken
         self._keys: set[Hashable] = set()
         self._cells = set(_cells(near))
+        self._walk: Iterator[Array] | None = None
         self.points: list[Array] = []
 
     def __len__(self) -> int:
@@ -64,7 +66,9 @@ class Chosen:
             fallback = (u, key) if fallback is None else fallback
         if fallback is not None:
             return self._add(*fallback)
-        for u in wander(self._space, rng):
+        if self._walk is None:
+            self._walk = wander(self._space, rng)
+        for u in self._walk:  # goes on where it stopped: what it passed is taken by now
             (key,) = self._space.keys(u[None])
             if key not in self._taken and key not in self._keys:
                 return self._add(u, key)
@@ -114,7 +118,7 @@ def greedy(
         rng: For the case that everything found is taken.
     """
     screen = acquisition.screen(pool.U)
-    size = block_size(q)
+    size = min(block_size(q), max(1, _CURVATURES // space.dim**2))
     left = q
     while left:
         if size == 1:

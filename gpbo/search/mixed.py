@@ -9,12 +9,12 @@ import numpy as np
 
 from gpbo.acquisition.improvement import Acquisition
 from gpbo.models.spec import Array
+from gpbo.numerics import memory
 from gpbo.search.box import Box
 from gpbo.search.gradient import Effort, climb
 from gpbo.space import Space
 
 _FINE = 16  # grids with at least so many levels also take part in a relaxed gradient search, as a source of starts
-_ROUNDS = 8
 _GAIN = 1e-9
 
 
@@ -44,7 +44,7 @@ def maximise(
     relaxed = continuous | (space.levels >= _FINE)
     if relaxed.any():
         points, values = _climb_some(acquisition, space, points, values, relaxed, effort, box)
-    for _ in range(_ROUNDS):
+    for _ in range(effort.moves):
         points, values, moved = _move(acquisition, space, points, values, box)
         if not moved.any():
             break
@@ -72,20 +72,24 @@ def _climb_some(
 
 def _move(acquisition: Acquisition, space: Space, points: Array, values: Array, box: Box) -> tuple[Array, Array, Array]:
     """The best neighbour of every point, where it gains; all neighbours of all points are evaluated in one call."""
-    blocks = [space.neighbours(u) for u in points]
-    blocks = [block[box.contains(block)] for block in blocks]
-    ends = np.cumsum([0] + [len(block) for block in blocks])
     points, values = points.copy(), values.copy()
     moved = np.zeros(len(points), dtype=bool)
-    if ends[-1] == 0:
-        return points, values, moved
-    owner = np.repeat(np.arange(len(points)), np.diff(ends))
-    reached = acquisition.of(owner).values(np.concatenate(blocks))
-    for r, block in enumerate(blocks):
-        if len(block) == 0:
-            continue
-        own = reached[ends[r] : ends[r + 1]]
-        best = int(own.argmax())
-        if own[best] > values[r] + _GAIN:
-            points[r], values[r], moved[r] = block[best], own[best], True
+
+    def some(start: int, stop: int) -> None:
+        blocks = [space.neighbours(u) for u in points[start:stop]]
+        blocks = [block[box.contains(block)] for block in blocks]
+        sizes = [len(block) for block in blocks]
+        if not sum(sizes):
+            return
+        owner = np.repeat(np.arange(start, stop), sizes)
+        reached = acquisition.of(owner).values(np.concatenate(blocks))
+        end = 0
+        for r, block in enumerate(blocks, start):
+            end += len(block)
+            own = reached[end - len(block) : end]
+            if len(own) and own.max() > values[r] + _GAIN:
+                points[r], values[r], moved[r] = block[own.argmax()], own.max(), True
+
+    # Most neighbours of a point: every choice of every category.
+    memory.in_pieces(some, len(points), 8 * 4 * space.dim * (space.dim + 16), "neighbours of points")
     return points, values, moved

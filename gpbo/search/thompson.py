@@ -15,7 +15,7 @@ from gpbo.search.greedy import Chosen
 from gpbo.search.mixed import maximise
 from gpbo.space import Space
 
-PATH = Effort(starts=2, iterations=20, tolerance=1e-5)
+PATH = Effort(starts=2, iterations=20, tolerance=1e-5, moves=2)
 _FALLBACKS = 8  # candidates of a path that stand in where its optimum is taken
 
 

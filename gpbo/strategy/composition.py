@@ -16,6 +16,7 @@ from gpbo.acquisition.torch_improvement import TorchImprovement
 from gpbo.data import Data
 from gpbo.models.host_posterior import HostPosterior
 from gpbo.models.spec import Array
+from gpbo.numerics import memory
 from gpbo.search.candidates import Candidates
 from gpbo.search.greedy import Chosen, enumerate_best, greedy
 from gpbo.search.thompson import sample_optima
@@ -27,6 +28,8 @@ from gpbo.strategy.surrogate import Posterior
 _SAMPLES = 128  # fantasies of pending points and of picks within a batch
 _MOST_FANTASISED = 32  # pending points with fantasies; older ones are conditioned on at their mean
 _MOST_BELIEVED = 2048  # pending points conditioned on at all: those that promise most
+_MOST_FAILED = 512  # failed points, likewise
+_PATHS = 1024  # sample paths held at a time
 _SOBOL = 600  # fantasies beyond are at the mean: base samples in more dimensions would cost more than they say
 EXPLOIT = 0.5  # of the deviation of sample paths
 
@@ -61,9 +64,8 @@ class Composer:
     def in_region(self, region: Region, q: int, candidates: int) -> None:
         """Adds q points by LogEI on a region's model, inside its box."""
         box = region.box.of_points(self._space)
-        inside = self._known(region.posterior)
-        pending = inside[box.contains(inside)]
-        failed = self._data.failed[box.contains(self._data.failed)]
+        pending, failed = self._under_way(), self._data.failed
+        pending, failed = pending[box.contains(pending)], failed[box.contains(failed)]
         acquisition = self._improvement(region.posterior, region.best, pending, failed, pending[:0], q)
         pool = self._candidates.draw(region.ranked[:5], self._rng, candidates, box)
         try:
@@ -84,8 +86,7 @@ class Composer:
             q: Number of points.
             candidates: Raw candidates.
         """
-        pending = self._known(posterior)
-        acquisition = self._improvement(posterior, best, pending, self._data.failed, baseline, q)
+        acquisition = self._improvement(posterior, best, self._under_way(), self._data.failed, baseline, q)
         try:
             pool = self._candidates.draw(ranked[:5], self._rng, candidates)
             greedy(acquisition, self.chosen, pool, self._space, q, self._rng)
@@ -94,7 +95,7 @@ class Composer:
 
     def all_of(self, posterior: Posterior, best: float | None, baseline: Array, q: int) -> None:
         """Adds the q best points of a small finite space by LogEI, each given those before it."""
-        acquisition = self._improvement(posterior, best, self._known(posterior), self._data.failed, baseline, q)
+        acquisition = self._improvement(posterior, best, self._under_way(), self._data.failed, baseline, q)
         try:
             self.chosen.points.extend(enumerate_best(acquisition, self._space, self._taken, q))
         finally:
@@ -103,22 +104,19 @@ class Composer:
     def by_paths(self, posterior: Posterior, ranked: Array, q: int, candidates: int) -> None:
         """Adds the optima of q sample paths."""
         pool = self._candidates.draw(ranked[:5], self._rng, candidates)
-        deviation = np.full(q, EXPLOIT)
-        paths = Paths(posterior, deviation, self._rng)
-        sample_optima(paths, self.chosen, pool, self._space, self._rng)
+        for start in range(0, q, _PATHS):
+            paths = Paths(posterior, np.full(min(_PATHS, q - start), EXPLOIT), self._rng)
+            sample_optima(paths, self.chosen, pool, self._space, self._rng)
 
-    def _known(self, posterior: Posterior) -> Array:
-        """Pending points and those of the batch; of very many, those with the highest upper confidence bound."""
-        points = np.vstack([self._pending, *self.chosen.points])
-        if len(points) <= _MOST_BELIEVED:
-            return points
-        mean, variance = posterior.predict(points)
-        order = np.argsort(-(mean + np.sqrt(variance)), kind="stable")[:_MOST_BELIEVED]
-        return points[np.sort(order)]
+    def _under_way(self) -> Array:
+        """Pending points and those of the batch."""
+        return np.vstack([self._pending, *self.chosen.points])
 
     def _improvement(
         self, posterior: Posterior, best: float | None, pending: Array, failed: Array, baseline: Array, q: int
     ) -> Improvement:
+        pending = _promising(posterior, pending, _MOST_BELIEVED)
+        failed = _promising(posterior, failed, _MOST_FAILED)
         recent = pending[-_MOST_FANTASISED:]
         fantasies = len(baseline) + len(recent) + q - 1
         normals = np.zeros((0, 1))
@@ -126,22 +124,39 @@ class Composer:
             normals = base_normals(min(fantasies, _SOBOL), _SAMPLES, int(self._rng.integers(2**31)))
         acquisition: Improvement
         if isinstance(posterior, HostPosterior):
-            posterior.reserve(len(baseline) + len(pending) + len(failed) + q)
+            others = len(baseline) + len(recent) + len(failed) + q
+            older = len(pending) - len(recent)
+            if older:
+                held, _ = memory.halving(lambda k: posterior.reserve(others + k), older, "{} pending points")
+                pending = pending[older - held :]
+            else:
+                posterior.reserve(others)
             acquisition = HostImprovement(posterior, best, normals)
         else:
             acquisition = TorchImprovement(posterior, best, normals)
         acquisition.believe(pending[: len(pending) - len(recent)])
-        acquisition.believe(failed, failed=True)
+        if len(failed):
+            reference = best if best is not None else float(posterior.predict(baseline)[0].max())
+            acquisition.disappoint(failed, reference)
         acquisition.fantasise(baseline)
         acquisition.fantasise(recent)
         return acquisition
 
 
-def described(plan: Plan, name: str) -> str:
-    """What a batch is made of, for the report."""
+def _promising(posterior: Posterior, points: Array, most: int) -> Array:
+    """The points, or of very many those with the highest upper confidence bound, in their order."""
+    if len(points) <= most:
+        return points
+    mean, variance = posterior.predict(points)
+    order = np.argsort(-(mean + np.sqrt(variance)), kind="stable")[:most]
+    return points[np.sort(order)]
+
+
+def described(plan: Plan, missing: int, name: str) -> str:
+    """What a batch is made of, for the report; ``missing`` points of the regions came from sample paths."""
     parts = [
-        (sum(plan.local), "local LogEI"),
+        (sum(plan.local) - missing, "local LogEI"),
         (plan.whole, name),
-        (plan.paths, "Thompson"),
+        (plan.paths + missing, "Thompson"),
     ]
     return " + ".join(each for count, each in parts if count)

@@ -25,10 +25,11 @@ from gpbo.numerics.sobol import sobol
 from gpbo.search.candidates import Candidates, wander
 from gpbo.space import Space
 from gpbo.strategy.composition import Composer, described
-from gpbo.strategy.regimes import most_regions, plan
+from gpbo.strategy.regimes import affordable, most_regions, plan
 from gpbo.strategy.regions import Region, centres, enough, region_around
 from gpbo.strategy.settings import AskReport, Settings
 from gpbo.strategy.state import State, dump, load
+from gpbo.strategy.subsets import Rows
 from gpbo.strategy.surrogate import Fitted, Surrogate
 
 logger = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class Strategy:
                 try:
                     fitted = self._surrogate.get(data, device, hurry)
                     searching = time.perf_counter()
-                    with one_thread(n < ALL_THREADS_FROM and q < 64):  # sample paths gain from more
+                    with one_thread(n < ALL_THREADS_FROM and q < 64):  # sample paths in large numbers gain from more
                         more, name = self._search(data, fitted, rows, q - wanted, rng, hurry)
                 except (RuntimeError, ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
                     # Out of memory, a failure inside a library: a space-filling suggestion is worth more than none.
@@ -190,38 +191,51 @@ class Strategy:
         if space.cardinality is not None and space.cardinality <= _ENUMERABLE:
             composer.all_of(posterior, best, baseline, q)
             return np.array(composer.chosen.points), f"{name} by enumeration"
-        regions = [] if hurry else self._regions(data, fitted, q, plain=best is not None and best == smooth.max())
-        batch = plan(n, q, data.asked, regions=len(regions), hurry=hurry)
-        for region, count in zip(regions, batch.local, strict=True):
-            if count:
-                composer.in_region(region, count, batch.candidates)
+        plain = best is not None and best == smooth.max()
+        around = np.empty(0, dtype=np.int64) if hurry else self._centres(data, fitted, smooth, q, plain=plain)
+        batch = plan(n, q, data.asked, regions=len(around), hurry=hurry)
+        missing = 0
+        for row, count in zip(around, batch.local, strict=True):
+            region = self._region(data, fitted, int(row)) if count else None
+            if region is not None:
+                with one_thread():
+                    composer.in_region(region, count, batch.candidates)
+            else:
+                missing += count
         if batch.whole:
-            composer.in_whole(posterior, best, baseline, X[order], batch.whole, batch.candidates)
-        if batch.paths:
-            composer.by_paths(posterior, X[order], batch.paths, batch.candidates)
-        return np.array(composer.chosen.points), described(batch, name)
+            with one_thread(n < ALL_THREADS_FROM):
+                composer.in_whole(posterior, best, baseline, X[order], batch.whole, batch.candidates)
+        if batch.paths + missing:
+            composer.by_paths(posterior, X[order], batch.paths + missing, batch.candidates)
+        return np.array(composer.chosen.points), described(batch, missing, name)
 
-    def _regions(self, data: Data, fitted: Fitted, q: int, *, plain: bool) -> list[Region]:
-        """Models of parts of the space, as far as they are worth it.
+    def _centres(self, data: Data, fitted: Fitted, smooth: Array, q: int, *, plain: bool) -> Rows:
+        """Observations around which parts of the space get models of their own, as far as they are worth it.
 
         Args:
             data: What is known.
             fitted: The model of the whole space.
+            smooth: What its observations are ranked by.
             q: Points wanted.
             plain: Whether outcomes are neither noisy nor tied at the best, where a close look would see nothing.
         """
         n = len(data.y)
         most = most_regions(n, q)
-        if most == 0 or not enough(n, self._space.dim) or (not plain and n <= 4000):
-            return []
-        noisy = self._noisy(fitted)
-        device = self._device(n)
+        if most == 0 or not enough(n, self._space.dim) or (not plain and affordable(n)):
+            return np.empty(0, dtype=np.int64)
+        return centres(data, fitted, most, smooth if len(smooth) == n else data.y)
+
+    def _region(self, data: Data, fitted: Fitted, row: int) -> Region | None:
+        """The model around one observation; None where there is none, or no memory for it."""
         kernel = "rbf" if "rbf" in self._settings.kernels else self._settings.kernels[0]
-        found = (
-            region_around(data, fitted, int(row), kernel, noisy=noisy, device=device)
-            for row in centres(data, fitted, most, data.y)
-        )
-        return [one for one in found if one is not None]
+        device = self._device(len(data.y))
+        try:
+            return region_around(data, fitted, row, kernel, noisy=self._noisy(fitted), device=device)
+        except Exception as error:
+            if not memory.refused(error):
+                raise
+        memory.current().refusals.append("no model of a region")
+        return None
 
     def _incumbents(self, fitted: Fitted) -> tuple[Array, float | None]:
         """Outcomes to rank observations by, and what to improve on; None where noise hides which one is best.

@@ -1,4 +1,4 @@
-"""How an ask is done, by the number of observations and of points wanted: the one table.
+"""Where the points of an ask come from, by the number of observations and of points wanted: the one table.
 
 | observations | model of the whole space | what is searched on it |
 |---|---|---|
@@ -12,9 +12,13 @@
 | fewer than 64 | a quarter | the rest | – |
 | 64 and more | a fifth | a fifth | the rest |
 
+The second table holds up to 4,000 observations. Beyond, where LogEI of the whole space is too dear, its share goes to
+the regions by half and to the paths by half, in batches of fewer than 8 points as in those of fewer than 64. Without
+regions (few, noisy or tied observations) their share is LogEI's.
+
 LogEI costs O(n^2) an evaluation and chains its picks, a sample path O(n) and none. So the picks by LogEI from any one
-model are limited to what costs about as much as 200 of them at n = 1,000, and sample paths get whatever is left. Where
-LogEI of the whole space is too dear altogether, its share goes to the regions by half, and to the paths.
+model are limited to what costs about as much as 200 of them at n = 1,000, but not below 32 and not above 512, and
+sample paths get whatever is left.
 """
 
 from __future__ import annotations
@@ -54,10 +58,10 @@ def most_modelled(n: int, limit: int | None = None) -> int:
 
     Args:
         n: All observations.
-        limit: Bytes of memory for everything; the factor takes no more than half.
+        limit: Bytes of memory for everything; the factor, with a second one while it grows, takes no more than half.
     """
     most = n if n <= _EXACT else _SUBSET
-    return most if limit is None else max(1, min(most, math.isqrt(limit // 16)))
+    return most if limit is None else max(1, min(most, math.isqrt(limit // 37)))
 
 
 def plan(n: int, q: int, asked: int, *, regions: int, hurry: bool = False) -> Plan:
@@ -70,18 +74,16 @@ def plan(n: int, q: int, asked: int, *, regions: int, hurry: bool = False) -> Pl
         regions: Regions whose models can be used.
         hurry: Whether sample paths provide all of a batch.
     """
-    affordable = n <= _LOGEI
-    local, whole = next(shares for limit, shares in SHARES if q < limit and (affordable or shares[0]))
+    local, whole = next(shares for limit, shares in SHARES if q < limit and (affordable(n) or shares[0]))
     if hurry and q > 1:
         local, whole = 0.0, 0.0
     elif not regions:
         local, whole = 0.0, local + whole
-    if not affordable:
+    if not affordable(n):
         local, whole = (local + 0.5 * whole, 0.0) if regions else (0.0, 0.0)
     first, second = (_portion(asked, q, share) for share in (local, local + whole))
     in_regions = tuple(
-        min(_chain(max(1, region_size(n))), _portion(0, first, (r + 1) / regions) - _portion(0, first, r / regions))
-        for r in range(regions)
+        min(_chain(max(1, region_size(n))), first // regions + (r < first % regions)) for r in range(regions)
     )
     in_whole = min(_chain(n), second - first)
     candidates = 1024 if q < 512 else 2048 if q < 2048 else 4096
@@ -98,9 +100,14 @@ def region_size(n: int) -> int:
     return min(int(n * _REGION), _MOST_IN_REGION)
 
 
+def affordable(n: int) -> bool:
+    """Whether LogEI of the whole space is."""
+    return n <= _LOGEI
+
+
 def most_regions(n: int, q: int) -> int:
     """Regions worth modelling: one around the incumbent, more where one holds but a small part of what is known."""
-    if n <= _LOGEI:
+    if affordable(n):
         return 0 if q < 8 else 1
     return 4 if n <= _EXACT else 8
 

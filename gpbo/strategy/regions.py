@@ -109,7 +109,7 @@ def region_around(
     spec = replace(spec, lengthscale_bounds=(1e-3, 1e3), noise=spec.noise if noisy else _NOISELESS)
     nearest = slice(0, _FIT_ON)
     scaled = Problem(spec, (X[nearest] - box.lower) / width, y[nearest], None if known is None else known[nearest])
-    theta = fit(scaled, device=device).theta.copy()
+    theta = fit(scaled).theta.copy()  # on the host, which is faster for so few
     theta[3:] += np.log(width)
     try:
         posterior = factorised(Problem(spec, X, y, known), theta, device)

@@ -258,8 +258,14 @@ class Surrogate:
             first = self._problem(data, rows[rows < carry.n], infer, outcome_map, kernel)
             posterior = factorised(first, theta, device)
         if posterior.n < len(rows):
-            with one_thread(len(rows) < ALL_THREADS_FROM):
-                posterior.observe(problem.X, problem.noise(theta), problem.y)
+            try:
+                with one_thread(len(rows) < ALL_THREADS_FROM):
+                    posterior.observe(problem.X, problem.noise(theta), problem.y)
+            except Exception as error:
+                if not memory.refused(error):
+                    raise
+                self._current = None
+                return None
         return Fitted(problem, rows, theta, outcome_map, posterior, carry, False, "")
 
 

@@ -48,7 +48,7 @@ def prepared(twin, problem, theta, best=1.0, normals=None, believed=2):
     """An acquisition with something believed, failed and fantasised before the block."""
     acquisition = twin(problem, theta, best, base_normals(20, 64, 3) if normals is None else normals)
     acquisition.believe(points(believed, seed=5))
-    acquisition.believe(points(1, seed=6), failed=True)
+    acquisition.disappoint(points(1, seed=6), 0.5)
     acquisition.fantasise(points(2, seed=7))
     return acquisition
 
@@ -234,7 +234,7 @@ def test_a_screen_follows_believed_failed_and_fantasised_points_at_once(twin, be
     acquisition = twin(problem, theta, 1.0, base_normals(20, 16, 3))
     screen = acquisition.screen(U)
     acquisition.believe(points(believed, seed=5))
-    acquisition.believe(points(2, seed=6), failed=True)
+    acquisition.disappoint(points(2, seed=6), 0.5)
     acquisition.fantasise(points(fantasised, seed=7))
     np.testing.assert_allclose(screen.values(), acquisition.values(U), rtol=1e-8, atol=1e-8)
 

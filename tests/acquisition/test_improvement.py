@@ -274,3 +274,16 @@ def test_base_normals_are_reproducible_and_normal():
     assert np.abs(one.mean(1)).max() < 0.02
     assert np.abs(one.std(1) - 1.0).max() < 0.05
     assert np.isfinite(base_normals(500, 128, 3)).all()
+
+
+@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("best", [0.2, None])
+def test_what_was_expected_of_failed_points_is_taken_back(twin, best):
+    problem, theta = make()
+    acquisition = twin(problem, theta, best, PLAIN)
+    promising = problem.X[np.argsort(-problem.y)[:3]] + 1e-3
+    before, _ = twin(problem, theta, best, PLAIN).posterior.predict(promising)
+    acquisition.disappoint(promising, 0.2)
+    mean, _ = acquisition.posterior.predict(promising)
+    assert (np.asarray(mean) < np.asarray(before)).all()
+    assert float(acquisition.best[0]) <= max(0.2, float(np.max(before)))

@@ -278,3 +278,17 @@ def test_weights_solve_for_the_residual_of_prior_paths(make, make_problem):
     expected = torch.linalg.solve(K, (torch.as_tensor(problem.y) - theta[0] - prior).mT).mT
     torch.testing.assert_close(posterior.weights(prior), expected, rtol=1e-8, atol=1e-8)
     torch.testing.assert_close(posterior.stationary().Z, points * torch.as_tensor(np.exp(-theta[3:])))
+
+
+@pytest.mark.parametrize("make", BOTH)
+def test_thousands_of_conditioned_points_of_a_smooth_function_leave_the_factor_bounded(make, make_problem):
+    problem, theta = make_problem(20, 4, kind="rbf")
+    theta[1], theta[3:] = np.log(1e-8), np.log(1.5)
+    posterior = make(problem, theta)
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        posterior.condition(rng.random((200, 4)))
+    _, variance = posterior.predict(rng.random((50, 4)))
+    assert np.isfinite(variance).all()
+    rows = np.asarray(posterior.L[: posterior.m, : posterior.m])
+    assert np.abs(np.tril(rows)).max() <= 1.1 * np.sqrt(posterior.scale)

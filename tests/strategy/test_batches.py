@@ -6,11 +6,22 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 
 import gpbo
+from gpbo.data import Data
 from gpbo.models import fit as fit_module
+from gpbo.models.exact import Problem
+from gpbo.models.host_posterior import HostPosterior
+from gpbo.models.spec import default_spec
+from gpbo.numerics import available
+from gpbo.search.box import Box
+from gpbo.search.candidates import Candidates
 from gpbo.strategy import Settings, Strategy
 from gpbo.strategy import surrogate as surrogate_module
+from gpbo.strategy.composition import Composer
+from gpbo.strategy.regions import Region
+from gpbo.strategy.surrogate import factorised
 
 SPACES = {
     "continuous": gpbo.Space.from_bounds([0.0] * 3, [1.0] * 3),
@@ -385,3 +396,37 @@ def test_preparing_changes_nothing():
         return opt.ask(3).x
 
     np.testing.assert_array_equal(suggestions(True), suggestions(False))
+
+
+def test_a_region_knows_all_pending_points_in_its_box():
+    """Of very many pending points those in the box count, not those far away of which its model knows nothing."""
+    box = Box(np.full(2, 0.4), np.full(2, 0.6))
+    rng = np.random.default_rng(0)
+    pending = np.vstack([rng.random((5000, 2)), 0.4 + 0.2 * rng.random((300, 2))])
+    space = gpbo.Space.from_bounds([0.0] * 2, [1.0] * 2)
+    X = 0.4 + 0.2 * rng.random((30, 2))
+    y = -((X - 0.5) ** 2).sum(1)
+    data = Data(X, y, None, pending, X[:0], 0, set(), 0)
+    y = (y - y.mean()) / y.std()
+    problem = Problem(default_spec("rbf", 2), X, y)
+    posterior = factorised(problem, fit_module.fit(problem).theta, torch.device("cpu"))
+    seen = []
+    condition = posterior.condition
+    posterior.condition = lambda U: (seen.append(len(U)), condition(U))[1]
+    composer = Composer(space, Candidates(space), data, X[:0], set(), rng)
+    composer.in_region(Region(posterior, X, float(y.max()), box), 1, 64)
+    assert sum(seen) >= box.contains(pending).sum() > 300
+
+
+@pytest.mark.skipif(not available(), reason="numba is not there")
+def test_many_failed_points_are_capped():
+    opt = gpbo.Optimizer(gpbo.Space.from_bounds([0.0] * 2, [1.0] * 2), seed=0)
+    batch = opt.ask(20)
+    opt.tell(batch, (batch.x**2).sum(1))
+    opt.fail(opt.ask(1500))
+    sizes = []
+    reserve = HostPosterior.reserve
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HostPosterior, "reserve", lambda self, room: (sizes.append(room), reserve(self, room))[1])
+        opt.ask()
+    assert max(sizes) < 600

@@ -96,3 +96,12 @@ def test_regions_are_few():
     assert [most_regions(n, 1) for n in (1, 4000)] == [0, 0]
     assert all(most_regions(n, q) <= 8 for n in SIZES for q in BATCHES)
     assert all(most_regions(n, 64) >= 1 for n in SIZES)
+
+
+@pytest.mark.parametrize(("n", "regions"), [(5000, 4), (30_000, 8)])
+@pytest.mark.parametrize("q", [1, 2, 3, 8, 100])
+def test_the_region_of_the_incumbent_gets_no_less_than_any_other(n, regions, q):
+    counts = np.zeros(regions)
+    for ask in range(200):
+        counts += plan(n, q, ask * q, regions=regions).local
+    assert counts[0] == counts.max() > 0
