@@ -6,6 +6,7 @@ on all that is pending and chosen; sample paths last, which need not be told: th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Set
 
 import numpy as np
@@ -115,7 +116,10 @@ class Composer:
     def _improvement(
         self, posterior: Posterior, best: float | None, pending: Array, failed: Array, baseline: Array, q: int
     ) -> Improvement:
-        pending = _promising(posterior, pending, _MOST_BELIEVED)
+        limit, most = memory.current().limit, _MOST_BELIEVED
+        if limit is not None:  # the factor, and a second one while it grows
+            most = max(_MOST_FANTASISED, min(most, math.isqrt(limit // 18) - posterior.n - q))
+        pending = _promising(posterior, pending, most)
         failed = _promising(posterior, failed, _MOST_FAILED)
         recent = pending[-_MOST_FANTASISED:]
         fantasies = len(baseline) + len(recent) + q - 1
