@@ -21,6 +21,7 @@ Callback: TypeAlias = Callable[[Optimizer, Sequence[Trial]], object]
 
 _BROKEN_AFTER = 3  # an executor that raises this often, and never delivers, is taken to be broken
 _GRACE = 5.0  # seconds beyond twice the limit after which an evaluation that a worker cannot end is given up
+_MANY = 16  # workers whose waiting for the first model would be felt
 _POLL_SECONDS = 0.2  # how soon a wait notices the time limit, and Ctrl-C where waiting blocks it
 
 
@@ -111,8 +112,9 @@ class Run:
         self._supply = Supply(self._plan.batch, partial(self._submit, executor))
         try:
             self._refill()
-            with interrupts_deferred():
-                self._optimizer._prepare(self._plan.n)  # while the first evaluations run
+            if self._plan.batch >= _MANY:
+                with interrupts_deferred():
+                    self._optimizer._prepare(self._plan.n)  # while the first evaluations run
             while self._running:
                 try:
                     self._collect(*self._ended.get(timeout=_POLL_SECONDS))

@@ -34,10 +34,12 @@ class Pace:
     def hurry(self, evaluation: float) -> bool:
         """Whether the next suggestions should cost as little as they can.
 
+        Not where evaluations take next to nothing: then suggestions are what the time is for.
+
         Args:
             evaluation: Seconds that one evaluation takes; 0 if unknown.
         """
-        self._hurried = self._cost * self._workers > _KEEPS_UP * evaluation > 0.0
+        self._hurried = evaluation >= _WORTHWHILE and self._cost * self._workers > _KEEPS_UP * evaluation
         return self._hurried
 
     @property
