@@ -122,8 +122,9 @@ class Strategy:
                     kernel, message = fitted.problem.spec.kind, fitted.message
                     self._surrogate.commit()
                     if budget.refusals:
-                        message = "; ".join([*filter(None, [message]), f"memory was short: {budget.refusals[-1]}"])
-                        logger.warning("ask(%d): memory was short: %s", q, "; ".join(dict.fromkeys(budget.refusals)))
+                        short = f"memory was short: {'; '.join(dict.fromkeys(budget.refusals))}"
+                        message = f"{message}; {short}" if message else short
+                        logger.warning("ask(%d): %s", q, short)
             fit_seconds, search_seconds = searching - fitting, time.perf_counter() - searching
         return rows, AskReport(
             strategy=" + ".join(used),

@@ -25,7 +25,7 @@ from gpbo.transforms import MAPS, OutcomeMap
 Posterior = HostPosterior | TorchPosterior
 
 _COLD_EVERY = 8  # refits between cold starts, which guard against following one local maximum for ever
-_SELECT_ON = 100  # observations on which candidates are compared; with more, only the winner is fitted to all of them
+_SELECT_ON = 100  # observations on which candidates are compared; with more, only the winner is fitted to more
 _FIT_ON = 500  # observations to which hyperparameters are fitted; more say little and cost the cube of their number
 MOST_CURVATURE = 64  # hyperparameters whose whole curvature is carried
 _COMPARE_EVERY = 1 / 12  # share of new observations after which all candidates are fitted again, not only the winner
@@ -42,7 +42,7 @@ class Carry:
         refits: Refits so far.
         kind: The candidate with the most evidence, "map/kernel".
         fits: The last fit of every candidate, to at most ``_SELECT_ON`` observations.
-        chosen: The fit of ``kind`` to all observations.
+        chosen: The fit of ``kind`` to at most ``_FIT_ON`` observations.
     """
 
     n: int
@@ -208,23 +208,21 @@ class Surrogate:
             chosen = replace(chosen, theta=default_spec(kernel, self._dim, infer_noise=infer).start())
             message = "the fit failed; hyperparameters at their prior"
 
-        def factor(held: int) -> tuple[Rows, Problem, Posterior, bool]:
+        def factor(held: int) -> tuple[Rows, Problem, Array, Posterior]:
             rows = leading(data.y, held)
             problem = self._problem(data, rows, infer, outcome_map, kernel)
             try:
-                return rows, problem, factorised(problem, chosen.theta, device), True
+                return rows, problem, chosen.theta, factorised(problem, chosen.theta, device)
             except NotPositiveDefinite:
                 theta = problem.spec.start()
                 theta[1] = np.log(1e-2) if infer else 0.0
                 problem = replace(problem, known=None if problem.known is None else np.maximum(problem.known, 1e-2))
-                return rows, problem, factorised(problem, theta, device), False
+                return rows, problem, theta, factorised(problem, theta, device)
 
-        held, (rows, problem, posterior, regular) = memory.halving(
+        held, (rows, problem, theta, posterior) = memory.halving(
             factor, most_modelled(n, memory.current().limit), "a model of {} observations"
         )
-        if not regular:
-            theta = problem.spec.start()
-            theta[1] = np.log(1e-2) if infer else 0.0
+        if theta is not chosen.theta:
             chosen = replace(chosen, theta=theta)
             message = "the covariance was singular; prior hyperparameters and noise of 1 % of the variance"
         if posterior.jitter and not message:
@@ -236,9 +234,10 @@ class Surrogate:
         return Fitted(problem, rows, chosen.theta, outcome_map, posterior, state, True, message)
 
     def _extended(self, data: Data, infer: bool, carry: Carry, device: torch.device) -> Fitted | None:
-        """The last refit's model with later observations bordered on, always one by one from the same factor.
+        """The last refit's model with later observations bordered on, in blocks counted from the same factor.
 
-        None where a new observation lies beyond the end of the outcome map: then it is time to refit.
+        None where a new observation lies beyond the end of the outcome map, or where memory for a larger factor is
+        refused: then it is time to refit.
 
         The result does not depend on how the observations were grouped into asks, so that a study that is loaded again
         continues bit for bit.
