@@ -67,24 +67,61 @@ def pair(a: Sequence[Line], b: Sequence[Line], also: Sequence[Line] = ()) -> lis
     return pairs
 
 
-def row(name: str, pairs: Sequence[Pairs], fraction: float) -> str:
-    """A row of the table: what the pairs say together."""
+@dataclass(frozen=True)
+class Effect:
+    """What pairs say together, in decades; negative: B is better.
+
+    Attributes:
+        runs: Number of pairs.
+        mean, low, high: Mean over problems of clipped differences, and its 90 % interval.
+        plain: Mean of differences that are not clipped.
+        median: Of the problems' means.
+        problems: Problems that B won, tied and lost.
+        of_runs: The same of runs.
+    """
+
+    runs: int
+    mean: float
+    low: float
+    high: float
+    plain: float
+    median: float
+    problems: str
+    of_runs: str
+
+
+def effect(pairs: Sequence[Pairs], fraction: float) -> Effect:
+    """The mean difference at a fraction of the budget, and how sure it is."""
     clipped = [each.clipped(fraction) for each in pairs]
     means = np.array([each.mean() for each in clipped])
     low, high = score.interval(clipped)
     runs = np.concatenate(clipped)
-    plain = float(np.mean([each.differences[fraction].mean() for each in pairs]))
-    verdict = "" if len(runs) < ENOUGH else "B better" if high < 0 else "B worse" if low > 0 else ""
+    return Effect(
+        runs=len(runs),
+        mean=float(means.mean()),
+        low=low,
+        high=high,
+        plain=float(np.mean([each.differences[fraction].mean() for each in pairs])),
+        median=float(np.median(means)),
+        problems=_record(means, LEVEL),
+        of_runs=_record(runs, 1e-6),
+    )
+
+
+def row(name: str, pairs: Sequence[Pairs], fraction: float) -> str:
+    """A row of the table: what the pairs say together."""
+    found = effect(pairs, fraction)
+    verdict = "" if found.runs < ENOUGH else "B better" if found.high < 0 else "B worse" if found.low > 0 else ""
     cells = [
         name,
         str(len(pairs)),
-        str(len(runs)),
-        f"{means.mean():+.3f}",
-        f"[{low:+.3f}, {high:+.3f}]",
-        f"{plain:+.3f}",
-        f"{np.median(means):+.3f}",
-        _record(means, LEVEL),
-        _record(runs, 1e-6),
+        str(found.runs),
+        f"{found.mean:+.3f}",
+        f"[{found.low:+.3f}, {found.high:+.3f}]",
+        f"{found.plain:+.3f}",
+        f"{found.median:+.3f}",
+        found.problems,
+        found.of_runs,
         verdict,
     ]
     return "| " + " | ".join(cells) + " |"
@@ -103,6 +140,12 @@ GROUPS: dict[str, Callable[[Case], str]] = {
 }
 
 
+def grouped(pairs: Sequence[Pairs], group: str) -> Iterator[tuple[str, list[Pairs]]]:
+    """The pairs by family, dimension, batch or problem, in order of the groups' names."""
+    for name in sorted({GROUPS[group](each.case) for each in pairs}, key=_natural):
+        yield name, [each for each in pairs if GROUPS[group](each.case) == name]
+
+
 def table(pairs: Sequence[Pairs], groups: Sequence[str] = ("family", "batch")) -> Iterator[str]:
     """The report's lines."""
     for fraction in FRACTIONS:
@@ -111,10 +154,10 @@ def table(pairs: Sequence[Pairs], groups: Sequence[str] = ("family", "batch")) -
         yield from HEADER
         yield row("**all**", pairs, fraction)
         for group in groups:
-            names = sorted({GROUPS[group](each.case) for each in pairs}, key=_natural)
-            if len(names) > 1:
-                for name in names:
-                    yield row(name, [each for each in pairs if GROUPS[group](each.case) == name], fraction)
+            parts = list(grouped(pairs, group))
+            if len(parts) > 1:
+                for name, some in parts:
+                    yield row(name, some, fraction)
         yield ""
     seconds = np.array([each.seconds for each in pairs])
     a, b = np.nanmedian(seconds, axis=0) if np.isfinite(seconds).any(axis=0).all() else (np.nan, np.nan)

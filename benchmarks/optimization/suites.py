@@ -35,6 +35,7 @@ SMALL_BATCH = [
 ]
 HIGH = [f"{prefix}{name}100" for prefix in ("", "sparse_") for name in ("ackley", "levy", "ellipsoid", "rosenbrock")]
 HIGHER = ["ackley300", "rosenbrock300", "sparse_ackley300", "sparse_levy300"]
+UNIMODAL = (1, 2, 5, 6, 8, 9, 10, 11, 12, 13, 14)  # of BBOB's functions, those with one basin
 NOISE = ("gaussian", "growing", "outliers", "proportional", "sided")
 
 
@@ -66,6 +67,11 @@ def _bbob() -> list[Case]:
     ]
 
 
+def _precision() -> list[Case]:
+    """What COCO calls 100 evaluations a dimension, where CMA-ES has found its metric and closes in."""
+    return [single(name, 1000) for name in _named([f"bbob_f{f}_d10" for f in UNIMODAL])]
+
+
 def _noisy() -> list[Case]:
     made = [f"{kind}_noise{d}" for kind in NOISE for d in (2, 6)]
     coco = [f"bbob_{model}_f{f}_d5" for model in ("gauss", "uniform", "cauchy") for f in (1, 8, 21)]
@@ -91,6 +97,7 @@ SUITES: dict[str, Callable[[], list[Case]]] = {
     "batch1000": lambda: [rounds(name, 1000, 5) for name in _named(LARGE_BATCH)],
     "high_dimensional": _high,
     "bbob": _bbob,
+    "precision": _precision,
     "noisy": _noisy,
     "mixed": _mixed,
     "tuning": lambda: [single(name, 30) for name in _named([*families.tuning.MODELS, "network_digits"])],

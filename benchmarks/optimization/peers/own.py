@@ -9,6 +9,8 @@ import numpy as np
 from scipy.stats import qmc
 
 import gpbo
+from benchmarks.optimization import ingredients
+from benchmarks.optimization.ingredients import INGREDIENTS
 from benchmarks.optimization.peers.base import Params
 from gpbo.strategy import composition, regimes
 
@@ -19,7 +21,8 @@ class Gpbo:
     """This project; further settings are those of ``gpbo.Optimizer``.
 
     More of them, for experiments on what a batch is made of: ``local`` and ``whole``, the shares of regions and of
-    LogEI on the whole, and ``deviation``, the factor of sample paths' deviation from the mean.
+    LogEI on the whole, and ``deviation``, the factor of sample paths' deviation from the mean. ``ingredient`` names a
+    change of the recipe (see ``ingredients``).
     """
 
     def __init__(
@@ -31,11 +34,15 @@ class Gpbo:
         local: float | None = None,
         whole: float = 0.0,
         deviation: float | None = None,
+        ingredient: str | None = None,
         **settings: Any,
     ) -> None:
         # They are constants of the engine, not settings; a process runs one optimizer at a time.
         regimes.SHARES = _SHARES if local is None else ((math.inf, (local, whole)),)
         composition.EXPLOIT = _EXPLOIT if deviation is None else deviation
+        ingredients.use(ingredient)
+        self._observed = ingredient == "recommend_observed"
+        settings = (INGREDIENTS[ingredient].settings(space, len(params)) if ingredient else {}) | settings
         chosen: dict[str, Any] = {"n_initial": len(params), "device": "cpu", **settings}
         self.optimizer = gpbo.Optimizer(space, direction="minimize", seed=seed, **chosen)
         self.optimizer.add(params, values)
@@ -51,7 +58,7 @@ class Gpbo:
 
     def recommend(self) -> Params:
         """The evaluated point with the best posterior mean."""
-        return self.optimizer.recommend().params
+        return (self.optimizer.best() if self._observed else self.optimizer.recommend()).params
 
 
 class Sobol:

@@ -1,0 +1,224 @@
+"""All ingredients with what is changed, and the suites on which that can make a difference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.optimization.ingredients import averaging, maps
+from benchmarks.optimization.ingredients.patches import Patches
+from gpbo import Space
+from gpbo.models.spec import Array, Bounds, Prior
+from gpbo.search import candidates, gradient, greedy, mixed
+from gpbo.strategy import composition, policy, regimes, surrogate
+
+Change = Callable[[Patches], None]
+SINGLE = ("sequential", "bbob")
+EVERYWHERE = (*SINGLE, "mixed", "noisy", "tuning")
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """One change.
+
+    Attributes:
+        group: What it belongs to.
+        what: What the variant does.
+        change: Makes it.
+        suites: Where it is tried.
+        settings: Of ``gpbo.Optimizer``, from the space and the size of the initial design that all share.
+    """
+
+    group: str
+    what: str
+    change: Change
+    suites: tuple[str, ...] = SINGLE
+    settings: Callable[[Space, int], dict[str, Any]] = lambda space, designed: {}
+
+
+def _kernel(kernel: str) -> Callable[[Space, int], dict[str, Any]]:
+    return lambda space, designed: {"kernel": kernel}
+
+
+def _nothing(patches: Patches) -> None:
+    """The change is a setting."""
+
+
+def _spec(**changes: Any) -> Change:
+    """Other priors, bounds or parts of the model; a value that is a function is called with the dimension."""
+
+    def change(patches: Patches) -> None:
+        original = surrogate.default_spec
+
+        def spec(kind: str, d: int, *, infer_noise: bool = True) -> Any:
+            made = original(kind, d, infer_noise=infer_noise)
+            return replace(made, **{key: value(d) if callable(value) else value for key, value in changes.items()})
+
+        patches.set(surrogate, "default_spec", spec)
+
+    return change
+
+
+def _maps(*kinds: str) -> Change:
+    def change(patches: Patches) -> None:
+        patches.set(surrogate, "MAPS", kinds)
+        patches.set(surrogate, "OutcomeMap", maps.MoreMaps)
+
+    return change
+
+
+def _winsorised(patches: Patches) -> None:
+    original = surrogate.Surrogate.get
+
+    def get(self: Any, data: Any, *arguments: Any, **named: Any) -> Any:
+        return original(self, replace(data, y=maps.winsorised(data.y)), *arguments, **named)
+
+    patches.set(surrogate.Surrogate, "get", get)
+
+
+def _starts(count: int) -> Change:
+    return lambda patches: patches.set(greedy, "FIRST", replace(greedy.FIRST, starts=count))
+
+
+def _raw(count: int) -> Change:
+    def change(patches: Patches) -> None:
+        original = policy.plan
+        patches.set(policy, "plan", lambda *a, **named: replace(original(*a, **named), candidates=count))
+
+    return change
+
+
+def _no_local_starts(patches: Patches) -> None:
+    original = candidates.Candidates.draw
+
+    def draw(self: Any, ranked: Array, rng: Any, size: int = 1024, box: Any = None) -> Any:
+        return original(self, ranked[:0], rng, 2 * size, box)
+
+    patches.set(candidates.Candidates, "draw", draw)
+
+
+def _region(share: float) -> Change:
+    """A model of the region around the incumbent for a share of single points."""
+
+    def change(patches: Patches) -> None:
+        patches.set(regimes, "SHARES", ((8, (share, 1.0 - share)), *regimes.SHARES[1:]))
+        patches.set(policy, "most_regions", lambda n, q: 1)
+
+    return change
+
+
+def _thompson(patches: Patches) -> None:
+    original = policy.plan
+    patches.set(policy, "plan", lambda n, q, *a, **named: replace(original(n, q, *a, **named), whole=0, paths=q))
+    patches.set(composition, "EXPLOIT", 1.0)
+
+
+def _incumbents(of: Callable[[Any, Any, Array], tuple[Array, float | None]]) -> Change:
+    def change(patches: Patches) -> None:
+        patches.set(policy.Strategy, "_incumbents", lambda self, fitted: of(self, fitted, fitted.problem.y))
+
+    return change
+
+
+def _smoothed(strategy: Any, fitted: Any, y: Array) -> tuple[Array, float | None]:
+    smooth = fitted.posterior.smoothed(y)
+    return smooth, float(smooth.max())
+
+
+def _relaxed(patches: Patches) -> None:
+    """Integers and categories as if they were continuous, rounded at the end."""
+
+    def maximise(acquisition: Any, space: Any, starts: Array, effort: Any, box: Any = None) -> tuple[Array, Array]:
+        box = box or mixed.Box.whole(space.dim)
+        lower, upper = np.broadcast_to(box.lower, starts.shape), np.broadcast_to(box.upper, starts.shape)
+        points = space.snap(gradient.climb(acquisition, starts, lower, upper, effort)[0])
+        return points, acquisition.values(points)
+
+    patches.set(greedy, "maximise", maximise)
+
+
+def _lengthscale(a: float, b: float, grows: float = 0.5) -> Callable[[int], Prior]:
+    return lambda d: Prior("lognormal", a + grows * math.log(d), b)
+
+
+_FLOOR: Bounds = (1e-4, 10.0)
+_ROOT2, _ROOT3 = math.sqrt(2.0), math.sqrt(3.0)
+
+INGREDIENTS: dict[str, Ingredient] = {
+    "matern52": Ingredient("kernel", "Matern-5/2 only", _nothing, EVERYWHERE, _kernel("matern52")),
+    "rbf": Ingredient("kernel", "RBF only", _nothing, SINGLE, _kernel("rbf")),
+    "averaged_kernels": Ingredient("kernel", "LogEI averaged over both, by evidence", averaging.over_kernels),
+    "averaged_8": Ingredient(
+        "averaging", "LogEI averaged over 8 draws of the hyperparameters", averaging.over_hyperparameters
+    ),
+    "one_draw": Ingredient("averaging", "hyperparameters drawn anew for each ask", averaging.one_draw),
+    "noise_botorch": Ingredient(
+        "noise prior",
+        "LogNormal(-4, 1) from 1e-4 on",
+        _spec(noise=Prior("lognormal", -4.0, 1.0), noise_bounds=_FLOOR),
+        (*SINGLE, "noisy"),
+    ),
+    "noise_lower": Ingredient(
+        "noise prior", "LogNormal(-8, 2)", _spec(noise=Prior("lognormal", -8.0, 2.0)), (*SINGLE, "noisy")
+    ),
+    "noise_floor_1e-6": Ingredient("noise prior", "from 1e-6 on", _spec(noise_bounds=(1e-6, 10.0))),
+    "no_outputscale": Ingredient("outputscale", "none", _spec(scaled=False)),
+    "lengthscales_without_d": Ingredient(
+        "lengthscale prior", "the same in all dimensions", _spec(lengthscale=_lengthscale(_ROOT2, _ROOT3, 0.0))
+    ),
+    "lengthscales_wide": Ingredient(
+        "lengthscale prior", "twice as wide", _spec(lengthscale=_lengthscale(_ROOT2, 2 * _ROOT3))
+    ),
+    "lengthscales_short": Ingredient(
+        "lengthscale prior", "a third of the length", _spec(lengthscale=_lengthscale(_ROOT2 - math.log(3.0), _ROOT3))
+    ),
+    "lengthscales_gamma": Ingredient(
+        "lengthscale prior", "Gamma(3, 6), BoTorch's former one", _spec(lengthscale=Prior("gamma", 3.0, 6.0))
+    ),
+    "standardize": Ingredient("outcome maps", "none but standardizing", _maps("identity"), EVERYWHERE),
+    "no_bilog": Ingredient("outcome maps", "without the symmetric logarithm", _maps("identity", "log")),
+    "no_log": Ingredient("outcome maps", "without the logarithm", _maps("identity", "bilog")),
+    "also_power": Ingredient("outcome maps", "Yeo-Johnson as well", _maps("identity", "log", "bilog", "power")),
+    "also_tenth": Ingredient("outcome maps", "a steeper logarithm as well", _maps("identity", "log", "bilog", "tenth")),
+    "only_power": Ingredient("outcome maps", "Yeo-Johnson always", _maps("power", "identity")),
+    "only_rank": Ingredient("outcome maps", "normal scores always", _maps("rank")),
+    "winsorised": Ingredient("outcome maps", "bad outliers clipped before", _winsorised, (*SINGLE, "noisy")),
+    "starts_4": Ingredient("search", "4 starts instead of 16", _starts(4)),
+    "starts_64": Ingredient("search", "64 starts", _starts(64)),
+    "raw_256": Ingredient("search", "256 raw candidates instead of 1024", _raw(256)),
+    "raw_8192": Ingredient("search", "8192 raw candidates", _raw(8192)),
+    "no_local_starts": Ingredient("search", "no starts around the best observations", _no_local_starts, EVERYWHERE),
+    "region_half": Ingredient("trust region", "every second point from the region's model", _region(0.5)),
+    "region_quarter": Ingredient("trust region", "every fourth", _region(0.25)),
+    "thompson": Ingredient("acquisition", "a sample path's optimum instead of LogEI", _thompson, (*SINGLE, "noisy")),
+    "no_step": Ingredient(
+        "plateaus",
+        "improvement on the best also where outcomes are tied",
+        _incumbents(
+            lambda strategy, fitted, y: (
+                (fitted.posterior.smoothed(y), None) if strategy._noisy(fitted) else (y, float(y.max()))
+            )
+        ),
+        EVERYWHERE,
+    ),
+    "design_2d": Ingredient(
+        "initial design",
+        "two points a parameter",
+        _nothing,
+        EVERYWHERE,
+        lambda space, designed: {"n_initial": max(designed, 2 * space.n_params)},
+    ),
+    "observed_best": Ingredient(
+        "noise",
+        "improvement on the best observation",
+        _incumbents(lambda strategy, fitted, y: (y, float(y.max()))),
+        ("noisy", "tuning"),
+    ),
+    "smoothed_best": Ingredient("noise", "improvement on the best posterior mean", _incumbents(_smoothed), ("noisy",)),
+    "recommend_observed": Ingredient("noise", "recommends the best observation", _nothing, ("noisy",)),
+    "relaxed": Ingredient("integers and categories", "searched as continuous, then rounded", _relaxed, ("mixed",)),
+}

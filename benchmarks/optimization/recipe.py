@@ -1,0 +1,94 @@
+"""What each ingredient of the engine's recipe brings: runs every change of ``ingredients`` and writes the table.
+
+``python -m benchmarks.optimization.recipe --jobs 4`` runs what has no line yet, on the tuning halves of the suites;
+``--only report`` writes results/recipe/REPORT.md from the lines that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.optimization import compare, run
+from benchmarks.optimization.ingredients import INGREDIENTS
+from benchmarks.optimization.registry import BASELINE
+from benchmarks.optimization.suites import select
+from benchmarks.record import Line
+
+FOLDER = run.RESULTS / "recipe"
+SEEDS = {"sequential": 3, "bbob": 1, "mixed": 3, "noisy": 3, "tuning": 3}
+
+
+def run_all(names: Sequence[str], suites: Sequence[str], jobs: int, seeds: int | None) -> None:
+    """Runs the variants that are to be tried on each suite, and the engine as it is."""
+    for suite in suites:
+        variants = [f"{name}=ingredient:{name}" for name in names if suite in INGREDIENTS[name].suites]
+        count = str(seeds or SEEDS[suite])
+        options = ["--suite", suite, "--half", "tune", "--seeds", count, "--jobs", str(jobs), "--out", str(FOLDER)]
+        run.main([*options, "--providers", BASELINE, "--variant", *variants] if variants else options)
+
+
+def markdown(lines: Sequence[Line]) -> str:
+    """The text of the report."""
+    return "\n".join(_report(lines)) + "\n"
+
+
+def _report(lines: Sequence[Line]) -> Iterator[str]:
+    yield "# What the ingredients of the recipe bring"
+    yield ""
+    yield "Made by `python -m benchmarks.optimization.recipe` from the lines beside it, all on members for tuning. Each"
+    yield "row is the engine with one change, paired by problem and seed with the engine as it is: the mean difference"
+    yield "of log10 final regret, clipped to a decade either way, and its 90 % interval (problems and seeds drawn"
+    yield "again). **Above zero: the change is worse**, so what is in the engine helps. *Half* is the same after half"
+    yield "of the budget; *families* names those in which the interval leaves zero out."
+    yield ""
+    for provider in sorted({line["provider"] for line in lines}):
+        if provider == BASELINE:
+            commits = sorted({line["commit"] for line in lines if line["provider"] == provider})
+            yield f"Engine: commit {', '.join(commits)}; {len(lines)} runs in all."
+            yield ""
+    baseline = [line for line in lines if line["provider"] == BASELINE]
+    yield "| ingredient | change | suite | problems | runs | D | 90 % interval | half | won/tied/lost | families |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for name, ingredient in INGREDIENTS.items():
+        variant = [line for line in lines if line["provider"] == name]
+        for suite in ingredient.suites:
+            cases = set(select(suite))
+            pairs = [each for each in compare.pair(baseline, variant, lines) if each.case in cases]
+            if pairs:
+                yield _row(f"{ingredient.group} | {ingredient.what}", suite, pairs)
+
+
+def _row(what: str, suite: str, pairs: Sequence[compare.Pairs]) -> str:
+    end, half = (compare.effect(pairs, fraction) for fraction in (1.0, 0.5))
+    families = []
+    for family, some in compare.grouped(pairs, "family"):
+        each = compare.effect(some, 1.0)
+        if each.runs >= compare.ENOUGH and each.low * each.high > 0:
+            families.append(f"{family} {each.mean:+.2f}")
+    return (
+        f"| {what} | {suite} | {len(pairs)} | {end.runs} | {end.mean:+.3f} | [{end.low:+.2f}, {end.high:+.2f}] "
+        f"| {half.mean:+.2f} | {end.problems} | {', '.join(families)} |"
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", choices=("run", "report"))
+    parser.add_argument("--ingredients", nargs="+", choices=INGREDIENTS, default=list(INGREDIENTS), metavar="NAME")
+    parser.add_argument("--suites", nargs="+", choices=SEEDS, default=list(SEEDS))
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--jobs", type=int, default=1)
+    options = parser.parse_args(arguments)
+    if options.only != "report":
+        run_all(options.ingredients, options.suites, options.jobs, options.seeds)
+    if options.only != "run":
+        path: Path = FOLDER / "REPORT.md"
+        path.write_text(markdown(run.read(FOLDER)))
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
