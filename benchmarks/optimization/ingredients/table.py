@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.optimization.ingredients import averaging, maps
+from benchmarks.optimization.ingredients import averaging, maps, stall
 from benchmarks.optimization.ingredients.patches import Patches
 from gpbo import Space
 from gpbo.models.spec import Array, Bounds, Prior
@@ -111,6 +111,16 @@ def _region(share: float) -> Change:
     return change
 
 
+def _region_late(times: int) -> Change:
+    """The same for every second point, once there are so many observations a dimension."""
+
+    def change(patches: Patches) -> None:
+        _region(0.5)(patches)
+        patches.set(policy, "enough", lambda n, dim: n >= times * dim)
+
+    return change
+
+
 def _thompson(patches: Patches) -> None:
     original = policy.plan
     patches.set(policy, "plan", lambda n, q, *a, **named: replace(original(n, q, *a, **named), whole=0, paths=q))
@@ -194,6 +204,10 @@ INGREDIENTS: dict[str, Ingredient] = {
     "no_local_starts": Ingredient("search", "no starts around the best observations", _no_local_starts, EVERYWHERE),
     "region_half": Ingredient("trust region", "every second point from the region's model", _region(0.5)),
     "region_quarter": Ingredient("trust region", "every fourth", _region(0.25)),
+    "region_late_5": Ingredient("trust region", "every second from 5 observations a dimension on", _region_late(5)),
+    "region_late_10": Ingredient("trust region", "every second from 10 a dimension on", _region_late(10)),
+    "stalled_paths": Ingredient("stall", "a sample path every second ask", stall.paths, (*SINGLE, "mixed")),
+    "stalled_coarse": Ingredient("stall", "a model with more noise every second ask", stall.coarse, (*SINGLE, "mixed")),
     "thompson": Ingredient("acquisition", "a sample path's optimum instead of LogEI", _thompson, (*SINGLE, "noisy")),
     "no_step": Ingredient(
         "plateaus",

@@ -1,0 +1,63 @@
+"""What could be done for a while when single points have not improved on the best one for long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.optimization.ingredients.patches import Patches
+from gpbo.models.fit import fit
+from gpbo.models.spec import Array, Prior
+from gpbo.strategy import policy, surrogate
+from gpbo.strategy.surrogate import Fitted
+
+_COARSE = 0.03  # least noise, as a share of the outcomes' variance, of a model that is to see the large features only
+
+
+def _stalled(data: Any) -> bool:
+    """Every second ask after as many in vain as there are dimensions, five at least."""
+    since = len(data.y) - 1 - int(np.argmax(data.y))
+    return since >= max(5, data.X.shape[1]) and since % 2 == 1
+
+
+def paths(patches: Patches) -> None:
+    """A sample path's optimum."""
+    original = policy.Strategy._search
+
+    def search(self: Any, data: Any, fitted: Fitted, also: Array, q: int, *arguments: Any) -> Any:
+        if q > 1 or not _stalled(data):
+            return original(self, data, fitted, also, q, *arguments)
+        before = policy.plan
+        policy.plan = lambda *a, **named: replace(before(*a, **named), local=(0,), whole=0, paths=q)
+        try:
+            return original(self, data, fitted, also, q, *arguments)
+        finally:
+            policy.plan = before
+
+    patches.set(policy.Strategy, "_search", search)
+
+
+def coarse(patches: Patches) -> None:
+    """A model that takes small ripples for noise."""
+    original = policy.Strategy._search
+
+    def search(self: Any, data: Any, fitted: Fitted, *arguments: Any) -> Any:
+        q = arguments[1]
+        if q > 1 or not _stalled(data) or fitted.problem.known is not None:
+            return original(self, data, fitted, *arguments)
+        spec = replace(fitted.problem.spec, noise=Prior(), noise_bounds=(_COARSE, 10.0), initial_noise=0.1)
+        problem = replace(fitted.problem, spec=spec)
+        theta = fit(problem).theta
+        posterior = surrogate.factorised(problem, theta, self._device(len(data.y)))
+        smooth = posterior.smoothed(problem.y)
+        other = replace(fitted, problem=problem, theta=theta, posterior=posterior)
+        before = policy.Strategy._incumbents
+        policy.Strategy._incumbents = lambda *_: (smooth, float(smooth.max()))
+        try:
+            return original(self, data, other, *arguments)
+        finally:
+            policy.Strategy._incumbents = before
+
+    patches.set(policy.Strategy, "_search", search)
