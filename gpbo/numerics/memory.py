@@ -8,6 +8,7 @@ then do not depend on what else the machine is doing.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -157,6 +158,24 @@ def claim(count: int) -> None:
         raise MemoryError(f"{count / 1e9:.1f} GB are not free")
 
 
+def fitting(order: int, bytes_each: int, device: torch.device, name: str) -> int:
+    """The order of a matrix as far as what is free on a device has room for it; a smaller one is noted.
+
+    Args:
+        order: The order wanted.
+        bytes_each: Memory that one entry takes.
+        device: Where it will be.
+        name: What it makes, with {} for the order, for the report.
+    """
+    if bytes_each * order**2 <= _PIECE:
+        return order
+    room = math.isqrt(free(device) // bytes_each)
+    if room >= order:
+        return order
+    _refused(name.format(room))
+    return room
+
+
 def _refused(remedy: str) -> None:
     """Notes what is done instead; called outside the handler, whose traceback holds what was in the way."""
     current().refusals.append(remedy)
@@ -166,8 +185,9 @@ def _refused(remedy: str) -> None:
 
 def free(device: torch.device) -> int:
     """Bytes that are free on the device; on the CPU, what the system or the container will still give."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "cuda":  # and what torch's allocator holds and nobody uses
+        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + idle
     room = [_physical()]
     for limit, used in (
         ("memory.max", "memory.current"),

@@ -28,7 +28,6 @@ _COLD_EVERY = 8  # refits between cold starts, which guard against following one
 _SELECT_ON = 100  # observations on which candidates are compared; with more, only the winner is fitted to more
 _FIT_ON = 500  # observations to which hyperparameters are fitted; more say little and cost the cube of their number
 MOST_CURVATURE = 64  # hyperparameters whose whole curvature is carried
-_COPIES = 5  # matrices of the factor's size that making it takes in torch
 _COMPARE_EVERY = 1 / 12  # share of new observations after which all candidates are fitted again, not only the winner
 
 
@@ -233,9 +232,11 @@ class Surrogate:
                 return rows, problem, theta, factorised(problem, theta, device)
 
         self._current = None  # its factor makes room for the new one
-        held, (rows, problem, theta, posterior) = memory.halving(
-            factor, most_modelled(n, memory.current().limit, self._exact), "a model of {} observations"
-        )
+        holding, limit = "a model of {} observations", memory.current().limit
+        held = most_modelled(n, limit, self._exact)
+        if limit is None:
+            held = memory.fitting(held, 8 * _copies(device), device, holding)
+        held, (rows, problem, theta, posterior) = memory.halving(factor, held, holding)
         if theta is not chosen.theta:
             chosen = replace(chosen, theta=theta)
             message = "the covariance was singular; prior hyperparameters and noise of 1 % of the variance"
@@ -288,11 +289,14 @@ def given_noise(data: Data) -> Array | None:
     return data.noise if data.noise is not None and np.nanmax(data.noise) > 0.0 else None
 
 
+def _copies(device: torch.device) -> int:
+    """Matrices of the factor's order that making it takes."""
+    return 2 if device.type == "cpu" and available() else 5
+
+
 def factorised(problem: Problem, theta: Array, device: torch.device) -> Posterior:
     """The posterior on the compiled host path where it can run, else in torch."""
     if device.type == "cpu" and available():
         with one_thread(len(problem.y) < ALL_THREADS_FROM):
             return HostPosterior(problem, theta, room=max(32, len(problem.y) // 16))
-    if device.type == "cpu":
-        memory.claim(_COPIES * 8 * len(problem.y) ** 2)
     return TorchPosterior(problem, theta, device)
