@@ -60,6 +60,9 @@ class Optimizer:
             engine's in all cases.
         memory_limit: What models and searches may take together, in bytes or as "2 GB"; None for what is free. Large
             steps are cut into pieces that fit, and a factor that does not fit holds a part of the observations.
+        exact_limit: Observations up to which the model of the whole space holds all of them, from 4,000 to 50,000;
+            beyond, it holds 4,000. A factor of n observations takes 8 n^2 bytes (20 GB at 50,000), more than twice that
+            while it grows, and n^3 / 3 multiplications (a GPU's work).
         storage: Path of an SQLite file, or URL ``postgresql://...``, where everything is recorded before a call
             returns. A study that is there already is continued. None keeps the study in memory.
         study: Name of the study there.
@@ -101,6 +104,7 @@ class Optimizer:
         kernel: str = "auto",
         strategy: str = "auto",
         memory_limit: int | str | None = None,
+        exact_limit: int = 20_000,
         storage: "str | os.PathLike[str] | None" = None,
         study: str = "default",
         worker: str | None = None,
@@ -115,7 +119,7 @@ class Optimizer:
         self.seed = secrets.randbits(32) if seed is None else intake.whole("seed", seed, 0, 2**63 - 1)
         if n_initial is not None:
             n_initial = intake.whole("n_initial", n_initial, 1, _MAX_BATCH)
-        settings = _settings(strategy, kernel, n_initial, str(device), memory_limit)
+        settings = _settings(strategy, kernel, n_initial, str(device), memory_limit, exact_limit)
         described = (self.space, direction, self.seed, n_initial, kernel, str(device), strategy)
         stored = None
         if storage is not None:
@@ -135,6 +139,7 @@ class Optimizer:
         lease: float | None = None,
         device: "str | torch.device | None" = None,
         memory_limit: int | str | None = None,
+        exact_limit: int = 20_000,
     ) -> "Optimizer":
         """Goes on with a stored study, exactly where it stopped: pending trials and random stream included.
 
@@ -145,6 +150,7 @@ class Optimizer:
             lease: As for :class:`Optimizer`.
             device: Where to compute; None for what the study was made with.
             memory_limit: As for :class:`Optimizer`.
+            exact_limit: As for :class:`Optimizer`.
 
         Raises:
             StudyNotFoundError: If there is no such study.
@@ -155,7 +161,8 @@ class Optimizer:
         opened = cls.__new__(cls)
         opened.space, opened.direction, opened.seed = description.space, description.direction, description.seed
         place = description.device if device is None else str(device)
-        settings = _settings(description.strategy, description.kernel, description.n_initial, place, memory_limit)
+        chosen = description.strategy, description.kernel, description.n_initial
+        settings = _settings(*chosen, place, memory_limit, exact_limit)
         opened._start(settings, stored)
         return opened
 
@@ -482,12 +489,13 @@ class Optimizer:
 
 
 def _settings(
-    strategy: str, kernel: str, n_initial: int | None, device: str, memory_limit: int | str | None
+    strategy: str, kernel: str, n_initial: int | None, device: str, memory_limit: int | str | None, exact_limit: int
 ) -> "Settings":
     from gpbo.strategy import Settings
 
     limit = intake.memory("memory_limit", memory_limit)
-    return Settings(kernel=kernel, n_initial=n_initial, device=device, strategy=strategy, memory_limit=limit)
+    exact = intake.whole("exact_limit", exact_limit, 4_000, 50_000)
+    return Settings(kernel, n_initial, device, strategy, limit, exact)
 
 
 def _make_strategy(space: Space, settings: "Settings", seed: int) -> "Strategy":

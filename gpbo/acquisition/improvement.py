@@ -253,27 +253,39 @@ def _values(acquisition: HostImprovement | HostPrefixes, U: Array) -> Array:
 
 def _values_and_gradients(acquisition: HostImprovement | HostPrefixes, U: Array) -> tuple[Array, Array]:
     U = np.ascontiguousarray(U)
-    arguments = acquisition.arguments(len(U))
-    V, W = np.empty((2, len(U), arguments[6].shape[0]))
-    gradient = np.empty_like(U)
+    values, gradient = np.empty(len(U)), np.empty_like(U)
+
+    def evaluate_some(start: int, stop: int) -> None:
+        arguments = acquisition.of(np.arange(start, stop)).arguments(stop - start)
+        V, W = np.empty((2, stop - start, arguments[6].shape[0]))
+        values[start:stop] = evaluate(U[start:stop], gradient[start:stop], *arguments, V, W)
+
     with one_thread():
-        return evaluate(U, gradient, *arguments, V, W), gradient
+        memory.in_pieces(evaluate_some, len(U), 16 * acquisition.posterior.L.shape[0], "gradients of the acquisition")
+    return values, gradient
 
 
 class HostScreen:
     """Moments at all candidates, brought up to date by O(m) a candidate for every point conditioned on."""
 
     def __init__(self, improvement: HostImprovement, U: Array) -> None:
-        p = improvement.posterior
+        p, first = improvement.posterior, improvement.first
         self.U = np.ascontiguousarray(U)
         self._improvement = improvement
-        with one_thread(p.m < ALL_THREADS_FROM):
-            self._V = p.whiten(self.U)
-        V, first = self._V[:, : p.m], improvement.first
         self._m = p.m
-        self._mean = p.constant + V @ p.beta[: p.m]
-        self._variance = p.scale - np.square(V).sum(-1)
-        self._shifts = V[:, first:] @ improvement.normals[: p.m - first, :_SCREEN_SAMPLES]
+        normals = improvement.normals[: p.m - first, :_SCREEN_SAMPLES]
+        self._V = np.empty((len(U), p.L.shape[0]))
+        self._mean, self._variance = np.empty((2, len(U)))
+        self._shifts = np.empty((len(U), normals.shape[1]))
+
+        def some(start: int, stop: int) -> None:
+            V = p.whiten(self.U[start:stop], self._V[start:stop])[:, : p.m]
+            self._mean[start:stop] = p.constant + V @ p.beta[: p.m]
+            self._variance[start:stop] = p.scale - np.square(V).sum(-1)
+            self._shifts[start:stop] = V[:, first:] @ normals
+
+        with one_thread(p.m < ALL_THREADS_FROM):
+            memory.in_pieces(some, len(U), 8 * p.L.shape[0], "moments of candidates")
 
     def values(self) -> Array:
         """Acquisition values, shape (R,), on a few of the fantasies."""

@@ -51,6 +51,7 @@ class HostPosterior:
 
         Raises:
             NotPositiveDefinite: If even jitter of a millionth of the outputscale does not help.
+            MemoryError: If the factor does not fit.
         """
         n, d = problem.X.shape
         self.name = problem.spec.kind
@@ -61,6 +62,7 @@ class HostPosterior:
         capacity = n + room
         self.Z: Array = np.empty((d, capacity))
         self.Z[:, :n] = problem.X.T * self.inverse[:, None]
+        memory.claim(8 * capacity**2)
         self.L: Array = np.empty((capacity, capacity))
         self.beta: Array = np.zeros(capacity)
         noise = problem.noise(theta)
@@ -129,11 +131,22 @@ class HostPosterior:
             append_rows(self.kind, self.scale, rows, self.inverse, self.Z, self.L, self.m, variances)
             self.m += len(rows)
 
+    @property
+    def room(self) -> int:
+        """Points that can be appended before the factor has to grow."""
+        left: int = self.L.shape[0] - self.m
+        return left
+
     def reserve(self, room: int) -> None:
-        """Makes room for ``room`` more points."""
-        if self.m + room <= self.L.shape[0]:
+        """Makes room for ``room`` more points.
+
+        Raises:
+            MemoryError: If there is no memory for a larger factor beside this one; nothing has changed then.
+        """
+        if room <= self.room:
             return
         capacity = max(self.m + room, self.L.shape[0] * 9 // 8)  # copied now and then, not at every ask
+        memory.claim(8 * capacity**2)
         Z, L, beta = np.empty((len(self.Z), capacity)), np.empty((capacity, capacity)), np.zeros(capacity)
         Z[:, : self.m], L[: self.m, : self.m], beta[: self.m] = (
             self.Z[:, : self.m],
@@ -150,9 +163,9 @@ class HostPosterior:
         means: Array = y - self.noise * alpha[0, : self.n]
         return means
 
-    def whiten(self, U: Array) -> Array:
-        """Rows L^-1 k(u), shape (R, capacity), of which the first m entries count."""
-        V = np.empty((len(U), self.L.shape[0]))
+    def whiten(self, U: Array, out: Array | None = None) -> Array:
+        """Rows L^-1 k(u), shape (R, capacity), of which the first m entries count; in ``out`` where it is given."""
+        V = np.empty((len(U), self.L.shape[0])) if out is None else out
         rows = np.array(U, order="C")  # a copy: read-only arrays would be compiled for once more
         whitened_rows(self.kind, self.scale, rows, self.inverse, self.Z, self.L, self.m, V, _NO_SLOPES)
         return V

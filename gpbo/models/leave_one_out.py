@@ -8,8 +8,9 @@ from scipy.linalg import solve_triangular
 from gpbo.models.host_posterior import HostPosterior
 from gpbo.models.spec import Array
 from gpbo.models.torch_posterior import TorchPosterior
+from gpbo.numerics import memory
 
-_BLOCK = 512  # columns in memory at a time
+_BLOCK = 512  # columns at a time: what lies above their diagonal is left out
 
 
 def leave_one_out(posterior: HostPosterior | TorchPosterior) -> tuple[Array, Array]:
@@ -34,9 +35,11 @@ def leave_one_out(posterior: HostPosterior | TorchPosterior) -> tuple[Array, Arr
     else:
         L, beta = posterior.L, posterior.beta
     precision, alpha = np.empty(n), np.empty(n)
-    for start in range(0, n, _BLOCK):  # columns of L^-1, which are zero above the diagonal
-        end = min(start + _BLOCK, n)
+
+    def some(start: int, end: int) -> None:  # columns of L^-1, which are zero above the diagonal
         columns = solve_triangular(L[start:n, start:n], np.eye(n - start, end - start), lower=True, check_finite=False)
         precision[start:end] = np.square(columns).sum(axis=0)
         alpha[start:end] = beta[start:n] @ columns
+
+    memory.in_pieces(some, n, 8 * 3 * n, "columns of the inverse factor", _BLOCK)
     return alpha / precision, 1.0 / precision

@@ -8,6 +8,7 @@ then do not depend on what else the machine is doing.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -37,6 +38,10 @@ class Budget:
     piece: int = _PIECE
     limit: int | None = None
     refusals: list[str] = field(default_factory=list)
+
+    def report(self) -> str:
+        """The refusals in words, each once."""
+        return f"memory was short: {'; '.join(dict.fromkeys(self.refusals))}"
 
 
 _CURRENT: ContextVar[Budget | None] = ContextVar("gpbo_memory_budget", default=None)
@@ -70,7 +75,9 @@ def refused(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _REFUSALS)
 
 
-def in_pieces(step: Callable[[int, int], None], total: int, bytes_each: int, name: str) -> None:
+def in_pieces(
+    step: Callable[[int, int], None], total: int, bytes_each: int, name: str, most: int | None = None
+) -> None:
     """Runs ``step(start, stop)`` over 0 .. total in pieces; a piece that the allocator refuses is halved.
 
     Args:
@@ -78,12 +85,13 @@ def in_pieces(step: Callable[[int, int], None], total: int, bytes_each: int, nam
         total: Number of items.
         bytes_each: Memory one item takes while the step runs.
         name: What the step is, for the report.
+        most: Items of a piece at most, where more gain nothing; None for as many as fit.
 
     Raises:
         MemoryError: If the allocator refuses a single item, in whatever form it does.
     """
     plan = current()
-    size = max(1, min(total, plan.piece // max(1, bytes_each)))
+    size = max(1, min(total, most or total, plan.piece // max(1, bytes_each)))
     start = 0
     while start < total:
         stop = min(total, start + size)
@@ -99,28 +107,73 @@ def in_pieces(step: Callable[[int, int], None], total: int, bytes_each: int, nam
         _refused(f"{name} in pieces of {size}")
 
 
-def halving(step: Callable[[int], T], size: int, name: str) -> tuple[int, T]:
+def halving(step: Callable[[int], T], size: int, name: str, least: int = 1) -> tuple[int, T]:
     """Runs ``step(size)``, with half the size as long as the allocator refuses.
 
     Args:
         step: What to do.
         size: Size of the first try.
         name: What it makes, with {} for the size, for the report.
+        least: Size that is not halved any more.
 
     Returns:
         The size that worked and the step's result.
 
     Raises:
-        MemoryError: If the allocator refuses size 1, in whatever form it does.
+        MemoryError: If the allocator refuses the least size as well, in whatever form it does.
     """
     while True:
         try:
             return size, step(size)
         except Exception as error:
-            if not refused(error) or size == 1:
+            if not refused(error) or size <= least:
                 raise
-            size //= 2
+            size = max(least, size // 2)
         _refused(name.format(size))
+
+
+def unless_refused(step: Callable[[], T], remedy: str) -> T | None:
+    """The result of ``step()``, or None where the allocator refuses; ``remedy`` says what is done then."""
+    try:
+        return step()
+    except Exception as error:
+        if not refused(error):
+            raise
+    _refused(remedy)
+    return None
+
+
+def claim(count: int) -> None:
+    """Refuses what is large and does not fit into the host's free memory.
+
+    Linux promises more than it has, and kills the process that takes it at its word.
+
+    Args:
+        count: Bytes.
+
+    Raises:
+        MemoryError: If they are not there.
+    """
+    if count > _PIECE and count > free(torch.device("cpu")):
+        raise MemoryError(f"{count / 1e9:.1f} GB are not free")
+
+
+def fitting(order: int, bytes_each: int, device: torch.device, name: str) -> int:
+    """The order of a matrix as far as what is free on a device has room for it; a smaller one is noted.
+
+    Args:
+        order: The order wanted.
+        bytes_each: Memory that one entry takes.
+        device: Where it will be.
+        name: What it makes, with {} for the order, for the report.
+    """
+    if bytes_each * order**2 <= _PIECE:
+        return order
+    room = math.isqrt(free(device) // bytes_each)
+    if room >= order:
+        return order
+    _refused(name.format(room))
+    return room
 
 
 def _refused(remedy: str) -> None:
@@ -132,8 +185,9 @@ def _refused(remedy: str) -> None:
 
 def free(device: torch.device) -> int:
     """Bytes that are free on the device; on the CPU, what the system or the container will still give."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "cuda":  # and what torch's allocator holds and nobody uses
+        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + idle
     room = [_physical()]
     for limit, used in (
         ("memory.max", "memory.current"),

@@ -6,7 +6,8 @@ import logging
 import sys
 import time
 import warnings
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -24,9 +25,9 @@ from gpbo.numerics import ALL_THREADS_FROM, memory, one_thread
 from gpbo.numerics.sobol import sobol
 from gpbo.search.candidates import Candidates, wander
 from gpbo.space import Space
-from gpbo.strategy.composition import Composer, described
-from gpbo.strategy.regimes import affordable, most_regions, plan
-from gpbo.strategy.regions import Region, centres, enough, region_around
+from gpbo.strategy.composition import Composer
+from gpbo.strategy.regimes import Plan, affordable, most_regions, plan
+from gpbo.strategy.regions import Region, centres, enough, regions_around
 from gpbo.strategy.settings import AskReport, Settings
 from gpbo.strategy.state import State, dump, load
 from gpbo.strategy.subsets import Rows
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 _INCUMBENTS = 8  # promising observations among which noisy EI looks for the best
 _NOISY = 1e-2  # share of noise in the variance from which an inferred noise is taken for real
 _ENUMERABLE = 2000  # points of a finite space that are all evaluated
+_CANDIDATES = 1024  # raw ones for a search of such a space after all, where memory is short
 _GPU_FROM = 2000  # observations from which a GPU, where there is one, is faster than the compiled host path
 
 
@@ -58,7 +60,7 @@ class Strategy:
         self._settings = settings
         self._seed = seed
         self._gpu = _gpu(settings.device)
-        self._surrogate = Surrogate(space.dim, settings.kernels)
+        self._surrogate = Surrogate(space.dim, settings.kernels, settings.exact_limit)
         self._candidates = Candidates(space)
         self._n_initial = settings.n_initial if settings.n_initial is not None else space_filling_start(space)
 
@@ -122,9 +124,8 @@ class Strategy:
                     kernel, message = fitted.problem.spec.kind, fitted.message
                     self._surrogate.commit()
                     if budget.refusals:
-                        short = f"memory was short: {'; '.join(dict.fromkeys(budget.refusals))}"
-                        message = f"{message}; {short}" if message else short
-                        logger.warning("ask(%d): %s", q, short)
+                        message = f"{message}; {budget.report()}" if message else budget.report()
+                        logger.warning("ask(%d): %s", q, budget.report())
             fit_seconds, search_seconds = searching - fitting, time.perf_counter() - searching
         return rows, AskReport(
             strategy=" + ".join(used),
@@ -186,29 +187,31 @@ class Strategy:
         order = np.argsort(-smooth, kind="stable")
         X = fitted.problem.X
         baseline = X[order[:_INCUMBENTS]] if best is None else X[:0]
-        name = "LogEI" if best is not None else "noisy LogEI"
         taken = data.taken if not len(also) else set(data.taken) | set(space.keys(also))
         composer = Composer(space, self._candidates, data, also, taken, rng)
         if space.cardinality is not None and space.cardinality <= _ENUMERABLE:
-            composer.all_of(posterior, best, baseline, q)
-            return np.array(composer.chosen.points), f"{name} by enumeration"
-        plain = best is not None and best == smooth.max()
-        around = np.empty(0, dtype=np.int64) if hurry else self._centres(data, fitted, smooth, q, plain=plain)
-        batch = plan(n, q, data.asked, regions=len(around), hurry=hurry)
+            missing = composer.all_of(posterior, best, baseline, q)
+            batch = Plan((), missing, 0, _CANDIDATES)
+            around = np.empty(0, dtype=np.int64)
+        else:
+            plain = best is not None and best == smooth.max()
+            around = np.empty(0, dtype=np.int64) if hurry else self._centres(data, fitted, smooth, q, plain=plain)
+            batch = plan(n, q, data.asked, regions=len(around), hurry=hurry)
         missing = 0
-        for row, count in zip(around, batch.local, strict=True):
-            region = self._region(data, fitted, int(row)) if count else None
-            if region is not None:
-                with one_thread():
-                    composer.in_region(region, count, batch.candidates)
-            else:
+        counts = [count for count in batch.local if count]  # those of the first regions
+        for region, count in zip(self._regions(data, fitted, around[: len(counts)]), counts, strict=True):
+            if region is None:
                 missing += count
+                continue
+            with one_thread():
+                missing += composer.in_region(region, count, batch.candidates)
         if batch.whole:
             with one_thread(n < ALL_THREADS_FROM):
-                composer.in_whole(posterior, best, baseline, X[order], batch.whole, batch.candidates)
+                missing += composer.in_whole(posterior, best, baseline, X[order], batch.whole, batch.candidates)
         if batch.paths + missing:
-            composer.by_paths(posterior, X[order], batch.paths + missing, batch.candidates)
-        return np.array(composer.chosen.points), described(batch, missing, name)
+            missing = composer.by_paths(posterior, X[order], batch.paths + missing, batch.candidates)
+            composer.anywhere(missing)
+        return np.array(composer.chosen.points), composer.described()
 
     def _centres(self, data: Data, fitted: Fitted, smooth: Array, q: int, *, plain: bool) -> Rows:
         """Observations around which parts of the space get models of their own, as far as they are worth it.
@@ -226,17 +229,11 @@ class Strategy:
             return np.empty(0, dtype=np.int64)
         return centres(data, fitted, most, smooth if len(smooth) == n else data.y)
 
-    def _region(self, data: Data, fitted: Fitted, row: int) -> Region | None:
-        """The model around one observation; None where there is none, or no memory for it."""
+    def _regions(self, data: Data, fitted: Fitted, rows: Rows) -> Iterator[Region | None]:
+        """The models around some observations; None where there is none, or no memory for it."""
         kernel = "rbf" if "rbf" in self._settings.kernels else self._settings.kernels[0]
         device = self._device(len(data.y))
-        try:
-            return region_around(data, fitted, row, kernel, noisy=self._noisy(fitted), device=device)
-        except Exception as error:
-            if not memory.refused(error):
-                raise
-        memory.current().refusals.append("no model of a region")
-        return None
+        return regions_around(data, fitted, rows.tolist(), kernel, noisy=self._noisy(fitted), device=device)
 
     def _incumbents(self, fitted: Fitted) -> tuple[Array, float | None]:
         """Outcomes to rank observations by, and what to improve on; None where noise hides which one is best.
@@ -263,11 +260,19 @@ class Strategy:
     def _fitted(self, data: Data) -> Fitted:
         if len(data.y) == 0:
             raise NotReadyError("There is no model before the first successful tell; tell or add a result first.")
-        with self._budget(len(data.y)):  # the next ask goes on with this model, so the limit counts here as well
+        with self._look(len(data.y)):  # the next ask goes on with this model, so the limit counts here as well
             return self._surrogate.get(data, self._device(len(data.y)))
 
     def _budget(self, n: int) -> AbstractContextManager[memory.Budget]:
         return memory.budget(self._settings.memory_limit, self._device(n))
+
+    @contextmanager
+    def _look(self, n: int) -> Iterator[None]:
+        """The budget of a look at the model, with a word in the log where it was too small."""
+        with self._budget(n) as budget:
+            yield
+        if budget.refusals:
+            logger.warning("%s", budget.report())
 
     def model(self, data: Data) -> SingleTaskGP:
         """The fitted model: unit cube in, standardized and maximised outcome."""
@@ -286,7 +291,7 @@ class Strategy:
     def predict(self, data: Data, U: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the latent function at U, shape (m, D), in the user's scale, maximised."""
         fitted = self._fitted(data)
-        with self._budget(len(data.y)), one_thread(len(data.y) < ALL_THREADS_FROM):
+        with self._look(len(data.y)), one_thread(len(data.y) < ALL_THREADS_FROM):
             mean, variance = fitted.posterior.predict(U)
         return fitted.outcome_map.backward(mean, variance)
 
@@ -296,7 +301,8 @@ class Strategy:
         NaN for observations that the model of a very large study leaves out.
         """
         fitted = self._fitted(data)
-        residuals, variances = leave_one_out(fitted.posterior)
+        with self._look(len(data.y)):
+            residuals, variances = leave_one_out(fitted.posterior)
         mean, std = fitted.outcome_map.backward(fitted.problem.y - residuals, variances)
         table = np.full((3, len(data.y)), np.nan)
         table[:, fitted.rows] = mean, std, residuals / np.sqrt(variances)

@@ -3,7 +3,7 @@
 | observations | model of the whole space | what is searched on it |
 |---|---|---|
 | up to 4,000 | exact, all observations | LogEI and, in large batches, sample paths |
-| up to 20,000 | exact, all observations | sample paths; LogEI in regions |
+| up to 20,000, or the user's ``exact_limit`` | exact, all observations | sample paths; LogEI in regions |
 | more | exact, 4,000 of them | sample paths; LogEI in regions |
 
 | points | LogEI in regions | LogEI | sample paths |
@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 # below so many points: shares of regions, and of LogEI on the whole
 SHARES: tuple[tuple[float, tuple[float, float]], ...] = ((8, (0.0, 1.0)), (64, (0.25, 0.75)), (math.inf, (0.2, 0.2)))
-_EXACT = 20_000  # a factor of 3.2 GB
+EXACT = 20_000  # a factor of 3.2 GB
 _SUBSET = 4_000
 _LOGEI = 4_000
 _REGION = 1 / 3  # of the observations
@@ -53,14 +53,15 @@ class Plan:
     candidates: int
 
 
-def most_modelled(n: int, limit: int | None = None) -> int:
+def most_modelled(n: int, limit: int | None = None, exact: int = EXACT) -> int:
     """Observations that the model of the whole space holds of n.
 
     Args:
         n: All observations.
+        exact: Observations up to which it holds all of them.
         limit: Bytes of memory for everything; the factor, with a second one while it grows, takes no more than half.
     """
-    most = n if n <= _EXACT else _SUBSET
+    most = n if n <= exact else _SUBSET
     return most if limit is None else max(1, min(most, math.isqrt(limit // 37)))
 
 
@@ -109,7 +110,7 @@ def most_regions(n: int, q: int) -> int:
     """Regions worth modelling: one around the incumbent, more where one holds but a small part of what is known."""
     if affordable(n):
         return 0 if q < 8 else 1
-    return 4 if n <= _EXACT else 8
+    return 4 if n <= EXACT else 8
 
 
 def _portion(asked: int, q: int, share: float) -> int:

@@ -8,26 +8,39 @@ closes in and moves when something better turns up elsewhere, without a state of
 
 from __future__ import annotations
 
+import contextvars
 import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from gpbo.data import Data
+from gpbo.models.batched_posterior import factorised_together
 from gpbo.models.exact import MIN_KNOWN_NOISE, Problem
 from gpbo.models.fit import fit
 from gpbo.models.host_posterior import NotPositiveDefinite
 from gpbo.models.spec import Array, Prior, default_spec
+from gpbo.numerics import available, memory
 from gpbo.search.box import Box
 from gpbo.strategy.regimes import region_size
 from gpbo.strategy.subsets import Rows
 from gpbo.strategy.surrogate import Fitted, Posterior, factorised, given_noise
 from gpbo.transforms import OutcomeMap
 
+S = TypeVar("S")
+T = TypeVar("T")
+
 _FIT_ON = 256
 _MARGIN = 0.1  # by which the box is wider than what its observations span, on either side
 _NOISELESS = Prior("lognormal", -12.0, 3.0)
+_THREADS = 4  # models made at the same time, which takes half the time of one after the other; more gained nothing
+_COPIES = 3  # matrices of a factor's size that a model takes while it is made and searched
 
 
 @dataclass(frozen=True)
@@ -60,19 +73,30 @@ def centres(data: Data, fitted: Fitted, count: int, scores: Array) -> Rows:
     first: Rows = order[:1]
     if count == 1:
         return first
-    Z = data.X * np.exp(-fitted.theta[3:])
     chosen = [int(order[0])]
-    size = _size(len(scores), Z.shape[1])
-    radius = 0.5 * math.sqrt(float(np.partition(np.square(Z - Z[order[0]]).sum(-1), size - 1)[size - 1]))
-    apart = np.sqrt(np.square(Z[order] - Z[order[0]]).sum(-1))
+    size = _size(len(scores), data.X.shape[1])
+    squared = _squared_distances(data, fitted, chosen[0])
+    radius = 0.5 * math.sqrt(float(np.partition(squared, size - 1)[size - 1]))
+    apart = np.sqrt(squared)[order]
     while len(chosen) < count:
         far = np.flatnonzero(apart > radius)
         if not len(far):
             break
         row = int(order[far[0]])
         chosen.append(row)
-        apart = np.minimum(apart, np.sqrt(np.square(Z[order] - Z[row]).sum(-1)))
+        apart = np.minimum(apart, np.sqrt(_squared_distances(data, fitted, row))[order])
     return np.array(chosen)
+
+
+def _squared_distances(data: Data, fitted: Fitted, row: int) -> Array:
+    """Of all observations from one, in lengthscales of the model of the whole space, shape (n,)."""
+    inverse, squared = np.exp(-fitted.theta[3:]), np.empty(len(data.X))
+
+    def some(start: int, stop: int) -> None:
+        squared[start:stop] = np.square((data.X[start:stop] - data.X[row]) * inverse).sum(-1)
+
+    memory.in_pieces(some, len(data.X), 8 * 3 * data.X.shape[1], "distances")
+    return squared
 
 
 def _size(n: int, dim: int) -> int:
@@ -84,13 +108,124 @@ def enough(n: int, dim: int) -> bool:
     return n >= max(3 * dim, 12)
 
 
-def region_around(
-    data: Data, fitted: Fitted, centre: int, kernel: str, *, noisy: bool, device: torch.device
-) -> Region | None:
-    """The model around one observation; None where its outcomes are all alike or its covariance is singular."""
+@dataclass(frozen=True)
+class _Draft:
+    """A region before its covariance is factorised."""
+
+    problem: Problem
+    theta: Array
+    ranked: Array
+    box: Box
+    noisy: bool
+
+    def region(self, posterior: Posterior) -> Region:
+        y = self.problem.y
+        return Region(posterior, self.ranked, float((posterior.smoothed(y) if self.noisy else y).max()), self.box)
+
+
+def regions_around(
+    data: Data, fitted: Fitted, centres: Sequence[int], kernel: str, *, noisy: bool, device: torch.device
+) -> Iterator[Region | None]:
+    """The models around some observations, in their order; None where there is none, or no memory for it.
+
+    Several are made at the same time: in threads on the host, in one batched factorisation on a GPU. A model that does
+    not fit into memory gets half of its observations.
+    """
     n, d = data.X.shape
-    distance = np.square((data.X - data.X[centre]) * np.exp(-fitted.theta[3:])).sum(-1)
-    rows = np.argsort(distance, kind="stable")[: _size(n, d)]
+    size, limit = _size(n, d), memory.current().limit
+    host = device.type == "cpu" and available()
+    together = _threads() if host else len(centres)
+    if limit is not None:
+        together = min(together, limit // 4 // (_COPIES * 8 * size**2))
+    together = max(1, together)
+
+    def alone(centre: int) -> Region | None:
+        def of(most: int) -> Region | None:
+            return region_around(data, fitted, centre, kernel, noisy=noisy, device=device, most=most)
+
+        def halved() -> Region | None:
+            return memory.halving(of, size, "a region of {} observations", min(size, 2 * d + 3))[1]
+
+        return memory.unless_refused(halved, "no model of a region")
+
+    for start in range(0, len(centres), together):
+        rows = [int(row) for row in centres[start : start + together]]
+        found: list[Region | None] | None = None
+        if not host and len(rows) > 1:
+            batched = partial(_batched, data, fitted, rows, kernel, noisy=noisy, device=device)
+            found = memory.unless_refused(batched, "regions one after the other")
+        if found is None:
+            found = _at_once(alone, rows) if host else [alone(row) for row in rows]
+        found.reverse()
+        while found:  # no region is kept longer than it is searched
+            yield found.pop()
+
+
+def _batched(
+    data: Data, fitted: Fitted, rows: Sequence[int], kernel: str, *, noisy: bool, device: torch.device
+) -> list[Region | None]:
+    drafts = _at_once(lambda row: _draft(data, fitted, row, kernel, noisy=noisy), rows)
+    there = [draft for draft in drafts if draft is not None]
+    if not there:
+        return [None] * len(rows)
+    posteriors = iter(factorised_together([each.problem for each in there], [each.theta for each in there], device))
+    regions: list[Region | None] = []
+    for draft in drafts:
+        posterior = None if draft is None else next(posteriors)
+        regions.append(None if draft is None or posterior is None else draft.region(posterior))
+    return regions
+
+
+def _at_once(make: Callable[[S], T], items: Sequence[S]) -> list[T]:
+    """``make`` of every item, in threads: compiled code runs without Python's lock, and no result depends on it."""
+    if len(items) == 1 or _threads() == 1:
+        return [make(item) for item in items]
+    with ThreadPoolExecutor(min(_threads(), len(items))) as pool:
+        futures = [pool.submit(contextvars.copy_context().run, make, item) for item in items]
+        return [future.result() for future in futures]
+
+
+def _threads() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(_THREADS, cores)
+
+
+def region_around(
+    data: Data,
+    fitted: Fitted,
+    centre: int,
+    kernel: str,
+    *,
+    noisy: bool,
+    device: torch.device,
+    most: int | None = None,
+) -> Region | None:
+    """The model around one observation; None where its outcomes are all alike or its covariance is singular.
+
+    Args:
+        data: What is known.
+        fitted: The model of the whole space, whose lengthscales measure distances.
+        centre: Row of the observation.
+        kernel: Name of the kernel.
+        noisy: Whether outcomes are noisy.
+        device: Where the model lives.
+        most: Observations it is made of; chosen by their number if None.
+    """
+    draft = _draft(data, fitted, centre, kernel, noisy=noisy, most=most)
+    if draft is None:
+        return None
+    try:
+        return draft.region(factorised(draft.problem, draft.theta, device))
+    except NotPositiveDefinite:
+        return None
+
+
+def _draft(
+    data: Data, fitted: Fitted, centre: int, kernel: str, *, noisy: bool, most: int | None = None
+) -> _Draft | None:
+    n, d = data.X.shape
+    distance = _squared_distances(data, fitted, centre)
+    rows = np.argsort(distance, kind="stable")[: _size(n, d) if most is None else most]
     X = data.X[rows]
     outcome_map = OutcomeMap.of(data.y[rows])
     assert outcome_map is not None
@@ -111,9 +246,4 @@ def region_around(
     scaled = Problem(spec, (X[nearest] - box.lower) / width, y[nearest], None if known is None else known[nearest])
     theta = fit(scaled).theta.copy()  # on the host, which is faster for so few
     theta[3:] += np.log(width)
-    try:
-        posterior = factorised(Problem(spec, X, y, known), theta, device)
-    except NotPositiveDefinite:
-        return None
-    best = float((posterior.smoothed(y) if noisy else y).max())
-    return Region(posterior, X[np.argsort(-y, kind="stable")], best, box)
+    return _Draft(Problem(spec, X, y, known), theta, X[np.argsort(-y, kind="stable")], box, noisy)

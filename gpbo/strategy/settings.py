@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gpbo.errors import ArgumentError
 from gpbo.strategy.baselines import NAMES
+from gpbo.strategy.regimes import EXACT
 
 STRATEGIES = ("auto", *NAMES)
 KERNELS = ("auto", "matern52", "matern32", "matern12", "rbf")
@@ -21,6 +22,7 @@ class Settings:
         device: "auto", "cpu", "cuda" or "cuda:i".
         strategy: "auto" for the engine, or the name of a baseline.
         memory_limit: Bytes that the models and searches of an ask may take together; None for what is free.
+        exact_limit: Observations up to which the model of the whole space holds all of them.
     """
 
     kernel: str = "auto"
@@ -28,6 +30,7 @@ class Settings:
     device: str = "auto"
     strategy: str = "auto"
     memory_limit: int | None = None
+    exact_limit: int = EXACT
 
     def __post_init__(self) -> None:
         if self.kernel not in KERNELS:

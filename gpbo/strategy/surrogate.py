@@ -18,7 +18,7 @@ from gpbo.models.host_posterior import HostPosterior, NotPositiveDefinite
 from gpbo.models.spec import Array, default_spec
 from gpbo.models.torch_posterior import TorchPosterior
 from gpbo.numerics import ALL_THREADS_FROM, available, memory, one_thread
-from gpbo.strategy.regimes import most_modelled
+from gpbo.strategy.regimes import EXACT, most_modelled
 from gpbo.strategy.subsets import Rows, leading, modelled, thinned
 from gpbo.transforms import MAPS, OutcomeMap
 
@@ -109,9 +109,10 @@ def refit_period(n: int) -> int:
 class Surrogate:
     """Current model of the data, cached."""
 
-    def __init__(self, dim: int, kernels: tuple[str, ...]) -> None:
+    def __init__(self, dim: int, kernels: tuple[str, ...], exact: int = EXACT) -> None:
         self._dim = dim
         self._kernels = kernels
+        self._exact = exact  # observations up to which the factor holds all of them
         self.carry: Carry | None = None
         self._current: tuple[int, torch.device, int, Fitted] | None = None
 
@@ -160,11 +161,14 @@ class Surrogate:
         return Problem(spec, data.X[rows], outcome_map.forward(y), known)
 
     def _compared(
-        self, data: Data, infer: bool, carry: Carry | None, device: torch.device
+        self, data: Data, infer: bool, carry: Carry | None, device: torch.device, count: int
     ) -> tuple[str, dict[str, Fit]]:
-        """Fits of the candidates, of all of them when a comparison is due, and the one with the most evidence."""
+        """Fits of the candidates to ``count`` observations, and the one with the most evidence.
+
+        All candidates are fitted when a comparison is due, otherwise the last winner alone.
+        """
         n = len(data.y)
-        rows = thinned(n, _SELECT_ON)
+        rows = thinned(n, count)
         due = carry is None or n - carry.compared >= max(1, int(n * _COMPARE_EVERY))
         fits: dict[str, Fit] = {} if carry is None else dict(carry.fits)
         evidence: dict[str, float] = {}
@@ -186,23 +190,31 @@ class Surrogate:
                 fits[name] = max(tries, key=lambda one: one.log_posterior)
                 evidence[name] = fits[name].log_posterior + change
         if not evidence:  # the last winner's map has no spread any more
-            return self._compared(data, infer, None, device)
+            return self._compared(data, infer, None, device, count)
         return max(evidence, key=lambda name: evidence[name]), fits
 
     def _refitted(self, data: Data, infer: bool, carry: Carry | None, device: torch.device) -> Fitted:
         n = len(data.y)
         due = carry is None or n - carry.compared >= max(1, int(n * _COMPARE_EVERY))
-        name, fits = self._compared(data, infer, carry, device)
+        _, (name, fits) = memory.halving(
+            lambda count: self._compared(data, infer, carry, device, count),
+            min(n, _SELECT_ON),
+            "models compared on {} observations",
+        )
         kind, kernel = name.split("/")
         outcome_map = OutcomeMap.of(data.y, kind)
         assert outcome_map is not None
         chosen = fits[name]
         if n > _SELECT_ON:
-            problem = self._problem(data, thinned(n, _FIT_ON), infer, outcome_map, kernel)
             kept = carry is not None and carry.kind == name and carry.n > _SELECT_ON
-            chosen = fit(problem, carry.chosen if carry is not None and kept else chosen, device=device)
-            if not np.isfinite(chosen.log_posterior):
-                chosen = fit(problem, device=device)
+            previous = carry.chosen if carry is not None and kept else chosen
+
+            def fit_to(count: int) -> Fit:
+                problem = self._problem(data, thinned(n, count), infer, outcome_map, kernel)
+                warm = fit(problem, previous, device=device)
+                return warm if np.isfinite(warm.log_posterior) else fit(problem, device=device)
+
+            _, chosen = memory.halving(fit_to, min(n, _FIT_ON), "hyperparameters of {} observations")
         message = ""
         if not np.isfinite(chosen.log_posterior):
             chosen = replace(chosen, theta=default_spec(kernel, self._dim, infer_noise=infer).start())
@@ -219,9 +231,12 @@ class Surrogate:
                 problem = replace(problem, known=None if problem.known is None else np.maximum(problem.known, 1e-2))
                 return rows, problem, theta, factorised(problem, theta, device)
 
-        held, (rows, problem, theta, posterior) = memory.halving(
-            factor, most_modelled(n, memory.current().limit), "a model of {} observations"
-        )
+        self._current = None  # its factor makes room for the new one
+        holding, limit = "a model of {} observations", memory.current().limit
+        held = most_modelled(n, limit, self._exact)
+        if limit is None:
+            held = memory.fitting(held, 8 * _copies(device), device, holding)
+        held, (rows, problem, theta, posterior) = memory.halving(factor, held, holding)
         if theta is not chosen.theta:
             chosen = replace(chosen, theta=theta)
             message = "the covariance was singular; prior hyperparameters and noise of 1 % of the variance"
@@ -253,24 +268,30 @@ class Surrogate:
         if self._current is not None and self._current[1] == device and self._current[3].carry.n == carry.n:
             posterior = self._current[3].posterior
             posterior.release()
-        if posterior is None or posterior.n > len(rows):
-            first = self._problem(data, rows[rows < carry.n], infer, outcome_map, kernel)
-            posterior = factorised(first, theta, device)
-        if posterior.n < len(rows):
-            try:
+        try:
+            if posterior is None or posterior.n > len(rows):
+                posterior = None  # before there is another one
+                first = self._problem(data, rows[rows < carry.n], infer, outcome_map, kernel)
+                posterior = factorised(first, theta, device)
+            if posterior.n < len(rows):
                 with one_thread(len(rows) < ALL_THREADS_FROM):
                     posterior.observe(problem.X, problem.noise(theta), problem.y)
-            except Exception as error:
-                if not memory.refused(error):
-                    raise
-                self._current = None
-                return None
+        except Exception as error:
+            if not memory.refused(error):
+                raise
+            self._current = None
+            return None
         return Fitted(problem, rows, theta, outcome_map, posterior, carry, False, "")
 
 
 def given_noise(data: Data) -> Array | None:
     """Standard deviations told with the values, NaN where none was; None if there are none, or all say exact."""
     return data.noise if data.noise is not None and np.nanmax(data.noise) > 0.0 else None
+
+
+def _copies(device: torch.device) -> int:
+    """Matrices of the factor's order that making it takes."""
+    return 2 if device.type == "cpu" and available() else 5
 
 
 def factorised(problem: Problem, theta: Array, device: torch.device) -> Posterior:

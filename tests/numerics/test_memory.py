@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from gpbo.acquisition.compiled import condition_rows
+from gpbo.models.compiled_objective import factorise, solve_factor
 from gpbo.numerics import available, memory
 
 CPU = torch.device("cpu")
@@ -93,3 +94,72 @@ def test_rows_of_a_factor_beyond_two_to_the_31_entries_are_where_they_should_be(
     condition_rows(1, 1.0, np.zeros((1, 1)), np.ones(1), Z, L, np.zeros(n), n - 1, np.zeros(0), V, *moments)
     assert V[0, -1] == (1.0 - 0.25) / 2.0
     assert moments[1][0] == 1.0 - V[0, -1] ** 2
+
+
+@pytest.mark.skipif(not available(), reason="numba is not there")
+def test_factors_and_solves_beyond_two_to_the_31_entries_are_those_of_a_small_matrix():
+    """Row 16 of the matrix starts behind 2^31 entries; only the pages of the first columns are ever touched."""
+    n, stride = 17, 2**27 + 1
+    assert (n - 1) * stride > 2**31
+    try:
+        far, rows = np.empty((n, stride)), np.empty((1, stride))
+    except MemoryError:
+        pytest.skip("the system promises no memory that it may not have")
+    rng = np.random.default_rng(0)
+    Z, noise, none = rng.random((3, n)), np.full(n, 1e-3), np.empty((0, 0))
+    near, y = np.empty((n, n)), rng.standard_normal((1, n))
+    for A in (near, far):
+        assert factorise(1, Z, 1.0, noise, A, none)
+    np.testing.assert_array_equal(np.tril(far[:, :n]), np.tril(near))
+    for transpose in (False, True):
+        rows[0, :n] = y[0]
+        expected = y.copy()
+        solve_factor(far, stride, n, rows, 1, transpose)
+        solve_factor(near, n, n, expected, 1, transpose)
+        np.testing.assert_array_equal(rows[0, :n], expected[0])
+
+
+def test_a_size_is_halved_down_to_the_least():
+    def never(size):
+        raise MemoryError
+
+    with memory.budget(None, CPU) as plan, pytest.raises(MemoryError):
+        memory.halving(never, 100, "{}", 20)
+    assert plan.refusals == ["50", "25", "20"]
+
+
+def test_a_step_that_may_be_left_out():
+    def refused():
+        raise REFUSALS[1]
+
+    with memory.budget(None, CPU) as plan:
+        assert memory.unless_refused(lambda: 3, "nothing") == 3
+        assert memory.unless_refused(refused, "no screen") is None
+        with pytest.raises(ZeroDivisionError):
+            memory.unless_refused(lambda: 1 // 0, "nothing")
+    assert plan.refusals == ["no screen"]
+    assert plan.report() == "memory was short: no screen"
+
+
+def test_pieces_of_at_most_so_many_items():
+    sizes = []
+    memory.in_pieces(lambda start, stop: sizes.append(stop - start), 10, 1, "it", 4)
+    assert sizes == [4, 4, 2]
+
+
+def test_what_the_system_would_promise_but_does_not_have_is_refused(monkeypatch):
+    monkeypatch.setattr(memory, "free", lambda device: 2**30)
+    memory.claim(2**30)
+    memory.claim(1)
+    with pytest.raises(MemoryError, match=r"1\.3 GB"):
+        memory.claim(2**30 + 2**28)
+    with memory.budget(None, CPU) as plan:
+        assert memory.fitting(4000, 8, CPU, "a model of {}") == 4000
+        assert memory.fitting(20_000, 8, CPU, "a model of {}") == 11_585
+    assert plan.refusals == ["a model of 11585"]
+
+
+def test_small_things_are_not_looked_up(monkeypatch):
+    monkeypatch.setattr(memory, "free", lambda device: 0)
+    memory.claim(2**20)
+    assert memory.fitting(300, 8, CPU, "{}") == 300

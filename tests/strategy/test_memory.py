@@ -15,7 +15,7 @@ from gpbo.models.host_posterior import HostPosterior, NotPositiveDefinite
 from gpbo.models.torch_posterior import TorchPosterior
 from gpbo.numerics import available, memory
 from gpbo.search import gradient
-from gpbo.strategy import composition, regions, surrogate
+from gpbo.strategy import regions, surrogate
 
 needs_numba = pytest.mark.skipif(not available(), reason="numba is not there")
 BOX = gpbo.Space.from_bounds([0.0] * 3, [1.0] * 3)
@@ -139,43 +139,6 @@ def test_a_factor_that_is_refused_holds_fewer_observations(most, error, monkeypa
     assert len(caplog.records) == 1
 
 
-STEPS = {
-    "factor": (surrogate, "factorised"),
-    "factor of a region": (regions, "factorised"),
-    "fit": (surrogate, "fit"),
-    "screen": (improvement_module.HostImprovement, "screen"),
-    "believing": (improvement_module.HostImprovement, "believe"),
-    "fantasies": (improvement_module.HostImprovement, "fantasise"),
-    "room for a batch": (HostPosterior, "reserve"),
-    "search": (gradient, "maximise_compiled"),
-    "paths": (composition, "Paths"),
-    "values": (improvement_module, "evaluate"),
-    **CHUNKED,
-}
-
-
-@needs_numba
-@pytest.mark.parametrize("step", STEPS)
-def test_whatever_step_is_refused_the_batch_is_whole_and_the_study_goes_on(step, monkeypatch, caplog):
-    opt = started()
-    opt.tell(opt.ask(5), 9.0 + np.arange(5.0))
-    with monkeypatch.context() as patch:
-        calls = once(*STEPS[step], ERRORS["numpy"], patch)
-        batch = opt.ask(100)
-    whole_batch(opt, batch, 100)
-    if calls:
-        assert opt.last_ask.message
-        assert len(caplog.records) == 1
-    else:
-        assert step == "values"  # of a continuous space are all found by its searches
-    opt.tell(batch[:50], batch.x[:50, 0])
-    after = opt.ask(9)
-    whole_batch(opt, after, 9)
-    assert opt.last_ask.message == ""
-    assert "design" not in opt.last_ask.strategy
-    assert not {tuple(x) for x in after.x} & {tuple(x) for x in batch.x}
-
-
 @needs_numba
 def test_a_refusal_while_the_factor_grows_leads_to_a_new_one(monkeypatch):
     opt = started(230)
@@ -231,7 +194,7 @@ def test_limits_are_taken_as_numbers_and_texts(value):
 @pytest.fixture
 def subset(monkeypatch):
     """Factors of at most 40 observations."""
-    monkeypatch.setattr(surrogate, "most_modelled", lambda n, limit=None: min(n, 40))
+    monkeypatch.setattr(surrogate, "most_modelled", lambda n, limit, exact: min(n, 40))
 
 
 @pytest.mark.parametrize("n", [41, 90, 230])
@@ -304,7 +267,7 @@ def test_a_look_at_the_model_keeps_to_the_limit(monkeypatch):
     """Predictions build the model that the next ask uses, so the limit counts for them as well."""
     limits = []
 
-    def most_modelled(n, limit=None):
+    def most_modelled(n, limit, exact):
         limits.append(limit)
         return n if limit is None else min(n, 40)
 

@@ -90,6 +90,7 @@ def test_the_model_holds_at_least_one_observation_and_at_most_all(n):
         assert 8 * held**2 <= limit / 2
         previous = held
     assert most_modelled(n, 2**60) == most_modelled(n)
+    assert most_modelled(n, None, 50_000) == (n if n <= 50_000 else most_modelled(n))
 
 
 def test_regions_are_few():

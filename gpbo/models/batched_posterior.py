@@ -1,0 +1,84 @@
+"""Posteriors of several data sets of one size, their covariances factorised in one batched Cholesky.
+
+A GPU that factorises matrices of some thousand rows one after the other waits for itself most of the time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gpbo.models.exact import Problem
+from gpbo.models.host_posterior import NotPositiveDefinite
+from gpbo.models.spec import Array
+from gpbo.models.torch_posterior import TorchPosterior
+from gpbo.numerics import memory
+from gpbo_kernels import profile
+
+_COPIES = 5  # distances, covariances, slopes, factors, and the factors once more in the order of rows
+
+
+class _Given(TorchPosterior):
+    """A posterior whose factor is there already, without jitter."""
+
+    def __init__(self, problem: Problem, theta: Array, device: torch.device, L: Tensor) -> None:
+        self.device = device
+        self.kind = problem.spec.kind
+        self.scale, self.constant = math.exp(theta[2]), float(theta[0])
+        self.inverse = self.tensor(np.exp(-theta[3:]))
+        self.Z = self.tensor(problem.X) * self.inverse
+        self.n = self.m = len(problem.y)
+        self.noise = problem.noise(theta)
+        self.L, self.jitter = L, 0.0
+        self.set_outcomes(problem.y)
+        self._inverse_of = 0
+        self._inverse = None
+
+
+def factorised_together(
+    problems: Sequence[Problem], thetas: Sequence[Array], device: torch.device
+) -> list[TorchPosterior | None]:
+    """One posterior for each problem; None where its covariance stays singular with jitter.
+
+    Args:
+        problems: Data sets with the same number of observations n and the same kernel.
+        thetas: Hyperparameters of each, shape (d + 3,).
+        device: Where to compute.
+
+    Raises:
+        MemoryError: If the allocator refuses even a single factor, in whatever form it does.
+    """
+    (n,), (kind,) = {len(each.y) for each in problems}, {each.spec.kind for each in problems}
+    made: list[TorchPosterior | None] = [None] * len(problems)
+
+    def tensor(rows: Sequence[Array]) -> Tensor:
+        return torch.stack([torch.tensor(row, dtype=torch.float64, device=device) for row in rows])
+
+    def some(start: int, stop: int) -> None:
+        part, hyper = problems[start:stop], thetas[start:stop]
+        Z = tensor([each.X for each in part]) * tensor([np.exp(-theta[3:]) for theta in hyper])[:, None]  # b x n x d
+        k = profile(kind, torch.cdist(Z, Z, compute_mode="donot_use_mm_for_euclid_dist"))[0]
+        k = k * tensor([np.exp(theta[2:3]) for theta in hyper])[:, :, None]
+        k.diagonal(dim1=-2, dim2=-1).add_(tensor([each.noise(theta) for each, theta in zip(part, hyper, strict=True)]))
+        factors, info = torch.linalg.cholesky_ex(k)
+        del k
+        for i, failed in enumerate(info.tolist()):
+            if failed:
+                made[start + i] = _with_jitter(part[i], hyper[i], device)
+            else:  # a copy of its own: a view would keep all of them
+                L = factors[i].clone(memory_format=torch.contiguous_format)
+                made[start + i] = _Given(part[i], hyper[i], device, L)
+
+    memory.in_pieces(some, len(problems), _COPIES * 8 * n**2, "factors of regions")
+    return made
+
+
+def _with_jitter(problem: Problem, theta: Array, device: torch.device) -> TorchPosterior | None:
+    try:
+        return TorchPosterior(problem, theta, device)
+    except NotPositiveDefinite:
+        return None
