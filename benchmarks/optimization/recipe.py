@@ -17,7 +17,7 @@ from benchmarks.optimization.suites import select
 from benchmarks.record import Line
 
 FOLDER = run.RESULTS / "recipe"
-SEEDS = {"sequential": 3, "bbob": 1, "mixed": 3, "noisy": 3, "tuning": 3}
+SEEDS = {"sequential": 3, "bbob": 1, "mixed": 3, "noisy": 3, "tuning": 3, "long": 1}
 
 
 def run_all(names: Sequence[str], suites: Sequence[str], jobs: int, seeds: int | None) -> None:

@@ -67,9 +67,11 @@ def _bbob() -> list[Case]:
     ]
 
 
-def _precision() -> list[Case]:
-    """What COCO calls 100 evaluations a dimension, where CMA-ES has found its metric and closes in."""
-    return [single(name, 1000) for name in _named([f"bbob_f{f}_d10" for f in UNIMODAL])]
+def _long() -> list[Case]:
+    """COCO's 100 evaluations a dimension, where CMA-ES has found its metric and closes in."""
+    everything = {f"bbob_f{f}_d{d}": 100 * d for d in (2, 5) for f in range(1, 25)}
+    everything |= {f"bbob_f{f}_d10": 1000 for f in UNIMODAL}
+    return [single(name, spent) for key, spent in everything.items() for name in _named([key])]
 
 
 def _noisy() -> list[Case]:
@@ -97,7 +99,7 @@ SUITES: dict[str, Callable[[], list[Case]]] = {
     "batch1000": lambda: [rounds(name, 1000, 5) for name in _named(LARGE_BATCH)],
     "high_dimensional": _high,
     "bbob": _bbob,
-    "precision": _precision,
+    "long": _long,
     "noisy": _noisy,
     "mixed": _mixed,
     "tuning": lambda: [single(name, 30) for name in _named([*families.tuning.MODELS, "network_digits"])],

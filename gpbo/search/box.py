@@ -1,4 +1,4 @@
-"""The part of the unit cube in which a search stays."""
+"""The part of the unit cube, or of other coordinates, in which a search stays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpbo.models.spec import Array
-from gpbo.space import Space
+from gpbo.search.domain import Domain
 
 _ROUNDING = 1e-9
 
@@ -29,7 +29,7 @@ class Box:
         """The unit cube."""
         return cls(np.zeros(dim), np.ones(dim))
 
-    def of_points(self, space: Space) -> Box:
+    def of_points(self, space: Domain) -> Box:
         """The box with the nearest grid points of its corners and all categories: where its points are once snapped."""
         low, high = space.snap(np.stack([self.lower, self.upper]))
         grid, category = space.levels > 0, space.levels == -1

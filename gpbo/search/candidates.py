@@ -15,6 +15,7 @@ import numpy as np
 from gpbo.models.spec import Array
 from gpbo.numerics.sobol import sobol
 from gpbo.search.box import Box
+from gpbo.search.domain import Domain
 from gpbo.space import Space
 
 _CENTRES = 5
@@ -39,7 +40,7 @@ class Pool:
 class Candidates:
     """Draws raw candidates; keeps one Sobol set, rotated at random for every draw."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Domain) -> None:
         """Nothing is drawn yet.
 
         Args:
@@ -47,6 +48,12 @@ class Candidates:
         """
         self._space = space
         self._base = np.empty((0, space.n_params))
+
+    def along(self, axes: Domain) -> Candidates:
+        """The same in other coordinates of the same number."""
+        other = Candidates(axes)
+        other._base = self._base
+        return other
 
     def draw(self, ranked: Array, rng: np.random.Generator, size: int = 1024, box: Box | None = None) -> Pool:
         """Feasible candidates, half of them space-filling, half around the best observations.

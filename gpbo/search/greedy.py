@@ -9,6 +9,7 @@ import numpy as np
 from gpbo.acquisition.improvement import Improvement, Screen
 from gpbo.models.spec import Array
 from gpbo.search.candidates import Pool, wander
+from gpbo.search.domain import Batch, Domain
 from gpbo.search.gradient import Effort
 from gpbo.search.mixed import maximise
 from gpbo.space import Space
@@ -101,7 +102,7 @@ def block_size(q: int) -> int:
 
 
 def greedy(
-    acquisition: Improvement, chosen: Chosen, pool: Pool, space: Space, q: int, rng: np.random.Generator
+    acquisition: Improvement, chosen: Batch, pool: Pool, space: Domain, q: int, rng: np.random.Generator
 ) -> None:
     """Adds q distinct feasible points to a batch, each the best found given those before it.
 
@@ -133,9 +134,9 @@ def greedy(
 
 def _one(
     acquisition: Improvement,
-    chosen: Chosen,
+    chosen: Batch,
     pool: Pool,
-    space: Space,
+    space: Domain,
     screen: Screen,
     effort: Effort,
     rng: np.random.Generator,
@@ -149,9 +150,9 @@ def _one(
 
 def _block(
     acquisition: Improvement,
-    chosen: Chosen,
+    chosen: Batch,
     pool: Pool,
-    space: Space,
+    space: Domain,
     screen: Screen,
     size: int,
     rng: np.random.Generator,

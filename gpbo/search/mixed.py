@@ -12,15 +12,15 @@ from gpbo.acquisition.paths import AssignedPaths
 from gpbo.models.spec import Array
 from gpbo.numerics import memory
 from gpbo.search.box import Box
+from gpbo.search.domain import Domain
 from gpbo.search.gradient import Effort, climb
-from gpbo.space import Space
 
 _FINE = 16  # grids with at least so many levels also take part in a relaxed gradient search, as a source of starts
 _GAIN = 1e-9
 
 
 def maximise(
-    acquisition: Acquisition, space: Space, starts: Array, effort: Effort, box: Box | None = None
+    acquisition: Acquisition, space: Domain, starts: Array, effort: Effort, box: Box | None = None
 ) -> tuple[Array, Array]:
     """Feasible local maxima reached from feasible starts.
 
@@ -73,7 +73,7 @@ def _climb(acquisition: Acquisition, starts: Array, lower: Array, upper: Array, 
 
 
 def _climb_some(
-    acquisition: Acquisition, space: Space, points: Array, values: Array, free: Array, effort: Effort, box: Box
+    acquisition: Acquisition, space: Domain, points: Array, values: Array, free: Array, effort: Effort, box: Box
 ) -> tuple[Array, Array]:
     """Gradient search on the free coordinates, snapped; a start that did not gain stays where it was."""
     lower, upper = (
@@ -86,7 +86,9 @@ def _climb_some(
     return np.where(better[:, None], found, points), np.where(better, reached, values)
 
 
-def _move(acquisition: Acquisition, space: Space, points: Array, values: Array, box: Box) -> tuple[Array, Array, Array]:
+def _move(
+    acquisition: Acquisition, space: Domain, points: Array, values: Array, box: Box
+) -> tuple[Array, Array, Array]:
     """The best neighbour of every point, where it gains; all neighbours of all points are evaluated in one call."""
     points, values = points.copy(), values.copy()
     moved = np.zeros(len(points), dtype=bool)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Set
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,8 +20,10 @@ from gpbo.data import Data
 from gpbo.models.host_posterior import HostPosterior
 from gpbo.models.spec import Array
 from gpbo.numerics import memory
+from gpbo.search.axes import TurnedBatch
 from gpbo.search.box import Box
 from gpbo.search.candidates import Candidates
+from gpbo.search.domain import Batch, Domain
 from gpbo.search.greedy import Chosen, enumerate_best, greedy
 from gpbo.search.thompson import sample_optima
 from gpbo.space import Space
@@ -37,6 +40,23 @@ _CANDIDATES = "searches from {} candidates"
 _SOBOL = 600  # fantasies beyond are at the mean: base samples in more dimensions would cost more than they say
 EXPLOIT = 0.5  # of the deviation of sample paths
 LOCAL, THOMPSON, DESIGN = "local LogEI", "Thompson", "design"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a search goes about, in coordinates of its own.
+
+    Attributes:
+        domain: The space, or the axes of a region.
+        candidates: Draws raw candidates there.
+        batch: Takes up what is found there.
+        box: Part of it to stay in.
+    """
+
+    domain: Domain
+    candidates: Candidates
+    batch: Batch
+    box: Box | None
 
 
 class Composer:
@@ -69,16 +89,26 @@ class Composer:
 
     def in_region(self, region: Region, q: int, candidates: int) -> int:
         """Adds q points by LogEI on a region's model, inside its box; returns how many memory was too short for."""
-        box = region.box.of_points(self._space)
-        failed = self._data.failed
-        failed = failed[box.contains(failed)]
+        axes, space = region.axes, self._space
+        if axes is None:
+            box = region.box.of_points(space)
+            place = _Place(space, self._candidates, self.chosen, box)
+        else:
+            box = region.box
+            place = _Place(axes, self._candidates.along(axes), TurnedBatch(self.chosen, axes), box)
+
+        def inside(points: Array) -> Array:
+            points = points if axes is None else axes.turned(points)
+            return points[box.contains(points)]
+
+        failed = inside(self._data.failed)
 
         def acquisition(count: int) -> tuple[Improvement, int]:
-            pending = self._under_way()
-            pending = pending[box.contains(pending)]
-            return self._improvement(region.posterior, region.best, pending, failed, failed[:0], count)
+            return self._improvement(
+                region.posterior, region.best, inside(self._under_way()), failed, failed[:0], count
+            )
 
-        return self._greedily(acquisition, region.posterior, region.ranked, q, candidates, box, LOCAL)
+        return self._greedily(acquisition, region.posterior, region.ranked, q, candidates, place, LOCAL)
 
     def in_whole(
         self, posterior: Posterior, best: float | None, baseline: Array, ranked: Array, q: int, candidates: int
@@ -97,7 +127,8 @@ class Composer:
         def acquisition(count: int) -> tuple[Improvement, int]:
             return self._improvement(posterior, best, self._under_way(), self._data.failed, baseline, count)
 
-        return self._greedily(acquisition, posterior, ranked, q, candidates, None, _named(best))
+        place = _Place(self._space, self._candidates, self.chosen, None)
+        return self._greedily(acquisition, posterior, ranked, q, candidates, place, _named(best))
 
     def all_of(self, posterior: Posterior, best: float | None, baseline: Array, q: int) -> int:
         """Adds the q best points of a small finite space by LogEI, each given those before it; returns as above."""
@@ -161,7 +192,7 @@ class Composer:
         ranked: Array,
         q: int,
         candidates: int,
-        box: Box | None,
+        place: _Place,
         name: str,
     ) -> int:
         """Adds q points one given the other; returns how many memory was too short for, with few candidates as well.
@@ -174,8 +205,8 @@ class Composer:
         def search(count: int) -> None:
             try:
                 improvement, picks = acquisition(goal - len(self.chosen))
-                pool = self._candidates.draw(ranked[:5], self._rng, count, box)
-                greedy(improvement, self.chosen, pool, self._space, picks, self._rng)
+                pool = place.candidates.draw(ranked[:5], self._rng, count, place.box)
+                greedy(improvement, place.batch, pool, place.domain, picks, self._rng)
             finally:
                 posterior.release()
 

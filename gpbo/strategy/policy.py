@@ -27,7 +27,7 @@ from gpbo.search.candidates import Candidates, wander
 from gpbo.space import Space
 from gpbo.strategy.composition import Composer
 from gpbo.strategy.regimes import Plan, affordable, most_regions, plan
-from gpbo.strategy.regions import Region, centres, enough, regions_around
+from gpbo.strategy.regions import Region, centres, determined, enough, regions_around
 from gpbo.strategy.settings import AskReport, Settings
 from gpbo.strategy.state import State, dump, load
 from gpbo.strategy.subsets import Rows
@@ -224,7 +224,7 @@ class Strategy:
             plain: Whether outcomes are neither noisy nor tied at the best, where a close look would see nothing.
         """
         n = len(data.y)
-        most = most_regions(n, q)
+        most = most_regions(n, q, determined=determined(n, self._space))
         if most == 0 or not enough(n, self._space.dim) or (not plain and affordable(n)):
             return np.empty(0, dtype=np.int64)
         return centres(data, fitted, most, smooth if len(smooth) == n else data.y)
@@ -232,8 +232,8 @@ class Strategy:
     def _regions(self, data: Data, fitted: Fitted, rows: Rows) -> Iterator[Region | None]:
         """The models around some observations; None where there is none, or no memory for it."""
         kernel = "rbf" if "rbf" in self._settings.kernels else self._settings.kernels[0]
-        device = self._device(len(data.y))
-        return regions_around(data, fitted, rows.tolist(), kernel, noisy=self._noisy(fitted), device=device)
+        turn, device = determined(len(data.y), self._space), self._device(len(data.y))
+        return regions_around(data, fitted, rows.tolist(), kernel, noisy=self._noisy(fitted), turn=turn, device=device)
 
     def _incumbents(self, fitted: Fitted) -> tuple[Array, float | None]:
         """Outcomes to rank observations by, and what to improve on; None where noise hides which one is best.

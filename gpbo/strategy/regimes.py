@@ -8,7 +8,7 @@
 
 | points | LogEI in regions | LogEI | sample paths |
 |---|---|---|---|
-| fewer than 8 | – | all | – |
+| fewer than 8 | half, once a region holds enough to say how outcomes are curved in it | the rest | – |
 | fewer than 64 | a quarter | the rest | – |
 | 64 and more | a fifth | a fifth | the rest |
 
@@ -27,7 +27,7 @@ import math
 from dataclasses import dataclass
 
 # below so many points: shares of regions, and of LogEI on the whole
-SHARES: tuple[tuple[float, tuple[float, float]], ...] = ((8, (0.0, 1.0)), (64, (0.25, 0.75)), (math.inf, (0.2, 0.2)))
+SHARES: tuple[tuple[float, tuple[float, float]], ...] = ((8, (0.5, 0.5)), (64, (0.25, 0.75)), (math.inf, (0.2, 0.2)))
 EXACT = 20_000  # a factor of 3.2 GB
 _SUBSET = 4_000
 _LOGEI = 4_000
@@ -106,10 +106,16 @@ def affordable(n: int) -> bool:
     return n <= _LOGEI
 
 
-def most_regions(n: int, q: int) -> int:
-    """Regions worth modelling: one around the incumbent, more where one holds but a small part of what is known."""
+def most_regions(n: int, q: int, *, determined: bool) -> int:
+    """Regions worth modelling: one around the incumbent, more where one holds but a small part of what is known.
+
+    Args:
+        n: Observations.
+        q: Points wanted.
+        determined: Whether those of a region determine the curvature of the outcomes.
+    """
     if affordable(n):
-        return 0 if q < 8 else 1
+        return 0 if q < 8 and not determined else 1
     return 4 if n <= EXACT else 8
 
 

@@ -27,7 +27,10 @@ from gpbo.models.fit import fit
 from gpbo.models.host_posterior import NotPositiveDefinite
 from gpbo.models.spec import Array, Prior, default_spec
 from gpbo.numerics import available, memory
+from gpbo.search.axes import Axes, principal
+from gpbo.search.axes import enough as enough_to_turn
 from gpbo.search.box import Box
+from gpbo.space import Space
 from gpbo.strategy.regimes import region_size
 from gpbo.strategy.subsets import Rows
 from gpbo.strategy.surrogate import Fitted, Posterior, factorised, given_noise
@@ -48,16 +51,18 @@ class Region:
     """A model of the observations around one of the best.
 
     Attributes:
-        posterior: In the coordinates of the unit cube; outcomes standardized among the region's.
+        posterior: Outcomes standardized among the region's.
         ranked: The region's points, best first, shape (m, D).
         best: What to improve on.
         box: Where to search.
+        axes: The coordinates of all these, where they are not those of the unit cube.
     """
 
     posterior: Posterior
     ranked: Array
     best: float
     box: Box
+    axes: Axes | None
 
 
 def centres(data: Data, fitted: Fitted, count: int, scores: Array) -> Rows:
@@ -108,6 +113,11 @@ def enough(n: int, dim: int) -> bool:
     return n >= max(3 * dim, 12)
 
 
+def determined(n: int, space: Space) -> bool:
+    """Whether the observations of a region say along which axes outcomes are curved."""
+    return bool((space.levels == 0).all()) and enough_to_turn(_size(n, space.dim), space.dim)
+
+
 @dataclass(frozen=True)
 class _Draft:
     """A region before its covariance is factorised."""
@@ -116,15 +126,24 @@ class _Draft:
     theta: Array
     ranked: Array
     box: Box
+    axes: Axes | None
     noisy: bool
 
     def region(self, posterior: Posterior) -> Region:
         y = self.problem.y
-        return Region(posterior, self.ranked, float((posterior.smoothed(y) if self.noisy else y).max()), self.box)
+        best = float((posterior.smoothed(y) if self.noisy else y).max())
+        return Region(posterior, self.ranked, best, self.box, self.axes)
 
 
 def regions_around(
-    data: Data, fitted: Fitted, centres: Sequence[int], kernel: str, *, noisy: bool, device: torch.device
+    data: Data,
+    fitted: Fitted,
+    centres: Sequence[int],
+    kernel: str,
+    *,
+    noisy: bool,
+    turn: bool,
+    device: torch.device,
 ) -> Iterator[Region | None]:
     """The models around some observations, in their order; None where there is none, or no memory for it.
 
@@ -141,7 +160,7 @@ def regions_around(
 
     def alone(centre: int) -> Region | None:
         def of(most: int) -> Region | None:
-            return region_around(data, fitted, centre, kernel, noisy=noisy, device=device, most=most)
+            return region_around(data, fitted, centre, kernel, noisy=noisy, turn=turn, device=device, most=most)
 
         def halved() -> Region | None:
             return memory.halving(of, size, "a region of {} observations", min(size, 2 * d + 3))[1]
@@ -152,7 +171,7 @@ def regions_around(
         rows = [int(row) for row in centres[start : start + together]]
         found: list[Region | None] | None = None
         if not host and len(rows) > 1:
-            batched = partial(_batched, data, fitted, rows, kernel, noisy=noisy, device=device)
+            batched = partial(_batched, data, fitted, rows, kernel, noisy=noisy, turn=turn, device=device)
             found = memory.unless_refused(batched, "regions one after the other")
         if found is None:
             found = _at_once(alone, rows) if host else [alone(row) for row in rows]
@@ -162,9 +181,9 @@ def regions_around(
 
 
 def _batched(
-    data: Data, fitted: Fitted, rows: Sequence[int], kernel: str, *, noisy: bool, device: torch.device
+    data: Data, fitted: Fitted, rows: Sequence[int], kernel: str, *, noisy: bool, turn: bool, device: torch.device
 ) -> list[Region | None]:
-    drafts = _at_once(lambda row: _draft(data, fitted, row, kernel, noisy=noisy), rows)
+    drafts = _at_once(lambda row: _draft(data, fitted, row, kernel, noisy=noisy, turn=turn), rows)
     there = [draft for draft in drafts if draft is not None]
     if not there:
         return [None] * len(rows)
@@ -197,6 +216,7 @@ def region_around(
     kernel: str,
     *,
     noisy: bool,
+    turn: bool,
     device: torch.device,
     most: int | None = None,
 ) -> Region | None:
@@ -208,10 +228,11 @@ def region_around(
         centre: Row of the observation.
         kernel: Name of the kernel.
         noisy: Whether outcomes are noisy.
+        turn: Whether to work along the axes of the curvature, where the observations determine them.
         device: Where the model lives.
         most: Observations it is made of; chosen by their number if None.
     """
-    draft = _draft(data, fitted, centre, kernel, noisy=noisy, most=most)
+    draft = _draft(data, fitted, centre, kernel, noisy=noisy, turn=turn, most=most)
     if draft is None:
         return None
     try:
@@ -221,12 +242,17 @@ def region_around(
 
 
 def _draft(
-    data: Data, fitted: Fitted, centre: int, kernel: str, *, noisy: bool, most: int | None = None
+    data: Data, fitted: Fitted, centre: int, kernel: str, *, noisy: bool, turn: bool, most: int | None = None
 ) -> _Draft | None:
     n, d = data.X.shape
-    distance = _squared_distances(data, fitted, centre)
-    rows = np.argsort(distance, kind="stable")[: _size(n, d) if most is None else most]
-    X = data.X[rows]
+    size = _size(n, d) if most is None else most
+    rows = np.argsort(_squared_distances(data, fitted, centre), kind="stable")[:size]
+    points, axes = data.X, None
+    if turn and enough_to_turn(size, d):
+        axes, curvature = principal(points[rows], data.y[rows], points[centre])
+        points = axes.turned(points)
+        rows = np.argsort(np.square(points) @ curvature, kind="stable")[:size]
+    X = points[rows]
     outcome_map = OutcomeMap.of(data.y[rows])
     assert outcome_map is not None
     y = outcome_map.forward(data.y[rows])
@@ -234,7 +260,9 @@ def _draft(
         return None
     low, high = X.min(0), X.max(0)
     margin = np.where(high > low, _MARGIN * (high - low), 0.0)
-    box = Box(np.maximum(low - margin, 0.0), np.minimum(high + margin, 1.0))
+    box = Box(low - margin, high + margin)
+    if axes is None:
+        box = Box(np.maximum(box.lower, 0.0), np.minimum(box.upper, 1.0))
     width = np.where(high > low, box.upper - box.lower, 1.0)
     given = given_noise(data)
     known = None
@@ -246,4 +274,4 @@ def _draft(
     scaled = Problem(spec, (X[nearest] - box.lower) / width, y[nearest], None if known is None else known[nearest])
     theta = fit(scaled).theta.copy()  # on the host, which is faster for so few
     theta[3:] += np.log(width)
-    return _Draft(Problem(spec, X, y, known), theta, X[np.argsort(-y, kind="stable")], box, noisy)
+    return _Draft(Problem(spec, X, y, known), theta, X[np.argsort(-y, kind="stable")], box, axes, noisy)

@@ -101,24 +101,24 @@ def _no_local_starts(patches: Patches) -> None:
     patches.set(candidates.Candidates, "draw", draw)
 
 
-def _region(share: float) -> Change:
-    """A model of the region around the incumbent for a share of single points."""
+def _region(share: float, times: int = 3) -> Change:
+    """A region for a share of single points as soon as there are so many observations a dimension."""
 
     def change(patches: Patches) -> None:
         patches.set(regimes, "SHARES", ((8, (share, 1.0 - share)), *regimes.SHARES[1:]))
-        patches.set(policy, "most_regions", lambda n, q: 1)
+        patches.set(policy, "most_regions", lambda n, q, determined: 1)
+        patches.set(policy, "enough", lambda n, dim: n >= max(times * dim, 12))
 
     return change
 
 
-def _region_late(times: int) -> Change:
-    """The same for every second point, once there are so many observations a dimension."""
+def _no_region(patches: Patches) -> None:
+    patches.set(policy, "most_regions", lambda n, q, determined: 0)
 
-    def change(patches: Patches) -> None:
-        _region(0.5)(patches)
-        patches.set(policy, "enough", lambda n, dim: n >= times * dim)
 
-    return change
+def _unturned(patches: Patches) -> None:
+    original = policy.regions_around
+    patches.set(policy, "regions_around", lambda *a, **named: original(*a, **(named | {"turn": False})))
 
 
 def _thompson(patches: Patches) -> None:
@@ -202,10 +202,12 @@ INGREDIENTS: dict[str, Ingredient] = {
     "raw_256": Ingredient("search", "256 raw candidates instead of 1024", _raw(256)),
     "raw_8192": Ingredient("search", "8192 raw candidates", _raw(8192)),
     "no_local_starts": Ingredient("search", "no starts around the best observations", _no_local_starts, EVERYWHERE),
-    "region_half": Ingredient("trust region", "every second point from the region's model", _region(0.5)),
-    "region_quarter": Ingredient("trust region", "every fourth", _region(0.25)),
-    "region_late_5": Ingredient("trust region", "every second from 5 observations a dimension on", _region_late(5)),
-    "region_late_10": Ingredient("trust region", "every second from 10 a dimension on", _region_late(10)),
+    "no_region": Ingredient("trust region", "none for single points", _no_region, ("long",)),
+    "region_unturned": Ingredient("trust region", "along the parameters, not the curvature", _unturned, ("long",)),
+    "region_half": Ingredient("trust region", "every second point, from 3 observations a dimension on", _region(0.5)),
+    "region_quarter": Ingredient("trust region", "every fourth, from 3 a dimension on", _region(0.25)),
+    "region_from_5": Ingredient("trust region", "every second, from 5 a dimension on", _region(0.5, 5)),
+    "region_from_10": Ingredient("trust region", "every second, from 10 a dimension on", _region(0.5, 10)),
     "stalled_paths": Ingredient("stall", "a sample path every second ask", stall.paths, (*SINGLE, "mixed")),
     "stalled_coarse": Ingredient("stall", "a model with more noise every second ask", stall.coarse, (*SINGLE, "mixed")),
     "thompson": Ingredient("acquisition", "a sample path's optimum instead of LogEI", _thompson, (*SINGLE, "noisy")),
