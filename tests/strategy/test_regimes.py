@@ -94,9 +94,10 @@ def test_the_model_holds_at_least_one_observation_and_at_most_all(n):
 
 
 def test_regions_are_few():
-    assert [most_regions(n, 1) for n in (1, 4000)] == [0, 0]
-    assert all(most_regions(n, q) <= 8 for n in SIZES for q in BATCHES)
-    assert all(most_regions(n, 64) >= 1 for n in SIZES)
+    assert [most_regions(n, 1, determined=False) for n in (1, 4000)] == [0, 0]
+    assert [most_regions(n, 1, determined=True) for n in (30, 4000)] == [1, 1]
+    assert all(most_regions(n, q, determined=said) <= 8 for n in SIZES for q in BATCHES for said in (False, True))
+    assert all(most_regions(n, 64, determined=False) >= 1 for n in SIZES)
 
 
 @pytest.mark.parametrize(("n", "regions"), [(5000, 4), (30_000, 8)])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from gpbo import Categorical, Float, Int, Space
+from gpbo import Categorical, Float, Int, Optimizer, Space
 from gpbo.models.host_posterior import HostPosterior
 from gpbo.numerics import available
 from gpbo.search.candidates import Candidates
@@ -28,8 +28,8 @@ def whole(space, data):
     return Surrogate(space.dim, ("rbf",)).get(data, CPU)
 
 
-def around_best(space, data, *, kernel="rbf", noisy=False):
-    return region_around(data, whole(space, data), int(data.y.argmax()), kernel, noisy=noisy, device=CPU)
+def around_best(space, data, *, kernel="rbf", noisy=False, turn=False):
+    return region_around(data, whole(space, data), int(data.y.argmax()), kernel, noisy=noisy, turn=turn, device=CPU)
 
 
 def kept_problem(monkeypatch):
@@ -108,7 +108,7 @@ def test_a_region_knows_more_of_its_neighbourhood_than_the_whole(box, snapshot):
     U = 0.5 + 0.02 * rng.standard_normal((200, 3))
     fitted = whole(box, data)
     centre = int(np.abs(X - 0.5).sum(1).argmin())
-    region = region_around(data, fitted, centre, "rbf", noisy=False, device=CPU)
+    region = region_around(data, fitted, centre, "rbf", noisy=False, turn=False, device=CPU)
     inside = np.array([data.y[(u == data.X).all(1)][0] for u in region.ranked])
     local = OutcomeMap.of(inside).backward(*region.posterior.predict(U))[0]
     at_large = fitted.outcome_map.backward(*fitted.posterior.predict(U))[0]
@@ -126,7 +126,7 @@ def test_outcomes_alike_nearby_make_no_region(box, snapshot):
     X = np.vstack([0.5 + 1e-3 * rng.random((40, 3)), rng.random((40, 3))])
     data = snapshot(box, X=X, y=np.append(np.full(40, 1.0), -rng.random(40)))
     fitted = whole(box, data)
-    assert region_around(data, fitted, 0, "rbf", noisy=False, device=CPU) is None
+    assert region_around(data, fitted, 0, "rbf", noisy=False, turn=False, device=CPU) is None
 
 
 @pytest.mark.parametrize(
@@ -225,3 +225,51 @@ def test_points_of_a_region_keep_away_from_pending_ones_whatever_their_categorie
 @pytest.mark.skipif(not available(), reason="numba is not there")
 def test_a_region_has_the_best_posterior_there_is(box, snapshot):
     assert isinstance(around_best(box, snapshot(box, 60)).posterior, HostPosterior)
+
+
+def tilted(U):
+    turn = np.linalg.qr(np.random.default_rng(5).standard_normal((3, 3)))[0]
+    return -np.square((U - 0.45) @ turn) @ np.array([1e4, 30.0, 1.0])
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "matern52"])
+def test_along_the_curvature_a_region_predicts_what_mixes_parameters(box, snapshot, kernel):
+    X = np.random.default_rng(0).random((150, 3))
+    data = snapshot(box, X=X, y=tilted(X))
+    plain, turned = (around_best(box, data, kernel=kernel, turn=turn) for turn in (False, True))
+    assert plain.axes is None
+    probe = turned.axes.turned(X) if turned.axes else X
+    inside = turned.box.contains(probe)
+    near = turned.axes.back(
+        turned.box.lower + (turned.box.upper - turned.box.lower) * np.random.default_rng(1).random((64, 3))
+    )
+    truth = tilted(near)
+    errors = []
+    for region, points in ((plain, near), (turned, turned.axes.turned(near))):
+        mean = region.posterior.predict(points)[0]
+        fitted = np.polyfit(mean, truth, 1)
+        errors.append(np.sqrt(np.mean((np.polyval(fitted, mean) - truth) ** 2)) / truth.std())
+    assert inside.sum() >= 3
+    assert errors[1] < 0.5 * errors[0]
+
+
+@pytest.mark.parametrize("q", [1, 12])
+def test_points_of_a_turned_region_are_feasible_and_apart(box, q):
+    opt = Optimizer(box, seed=1)
+    X = np.random.default_rng(2).random((120, 3))
+    opt.add(X, -tilted(X))
+    found = []
+    for _ in range(3):
+        batch = opt.ask(q)
+        found.append(opt.last_ask.strategy)
+        assert ((batch.x >= 0) & (batch.x <= 1)).all()
+        assert len(np.unique(batch.x, axis=0)) == q
+    assert any("local LogEI" in each for each in found)
+
+
+def test_turned_regions_close_in_on_a_tilted_valley(box):
+    opt = Optimizer(box, seed=0)
+    for _ in range(110):
+        batch = opt.ask()
+        opt.tell(batch, -tilted(batch.x))
+    assert opt.best().value < 1e-6
