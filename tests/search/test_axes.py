@@ -80,7 +80,8 @@ def test_candidates_along_axes_lie_in_their_box_or_on_a_face(axes):
     pool = Candidates(axes).draw(
         axes.turned(np.random.default_rng(0).random((5, 4))), np.random.default_rng(1), 256, box
     )
-    assert pool.U.shape == (256, 4) and pool.spread == 128
+    assert pool.U.shape == (256, 4)
+    assert pool.spread == 128
     assert box.contains(pool.U).mean() > 0.3
     U = axes.back(pool.U)
     assert ((U >= 0) & (U <= 1)).all()
