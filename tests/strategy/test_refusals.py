@@ -19,7 +19,7 @@ from gpbo.models.torch_posterior import TorchPosterior
 from gpbo.numerics import available
 from gpbo.search import gradient, mixed
 from gpbo.search.candidates import Candidates
-from gpbo.strategy import composition, regions, surrogate
+from gpbo.strategy import composition, policy, regions, surrogate
 
 needs_numba = pytest.mark.skipif(not available(), reason="numba is not there")
 BOX = gpbo.Space.from_bounds([0.0] * 3, [1.0] * 3)
@@ -321,3 +321,15 @@ def test_a_stored_study_whose_factor_is_refused_after_it_was_opened_refits(tmp_p
     whole(opt, batch, 3)
     assert opt.last_ask.strategy == "noisy LogEI"
     assert opt.last_ask.refitted
+
+
+@pytest.mark.parametrize("space", [BOX, MIXED], ids=["continuous", "mixed"])
+def test_the_start_of_a_study_comes_in_pieces(space, monkeypatch, caplog):
+    expected = gpbo.Optimizer(space, seed=0).ask(500)
+    opt = gpbo.Optimizer(space, seed=0)
+    with monkeypatch.context() as patch:
+        refusing(patch, policy, "sobol", lambda call: call <= 2)
+        batch = opt.ask(500)
+    assert batch.params == expected.params
+    assert "space-filling points in pieces of 125" in opt.last_ask.message
+    reported(opt, caplog)
