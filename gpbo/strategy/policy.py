@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -31,13 +32,14 @@ from gpbo.strategy.regions import Region, centres, enough, regions_around
 from gpbo.strategy.settings import AskReport, Settings
 from gpbo.strategy.state import State, dump, load
 from gpbo.strategy.subsets import Rows
-from gpbo.strategy.surrogate import Fitted, Surrogate
+from gpbo.strategy.surrogate import Fitted, Surrogate, part_of
 
 logger = logging.getLogger(__name__)
 
 _INCUMBENTS = 8  # promising observations among which noisy EI looks for the best
 _NOISY = 1e-2  # share of noise in the variance from which an inferred noise is taken for real
 _ENUMERABLE = 2000  # points of a finite space that are all evaluated
+_FEWEST = 64  # observations for sample paths
 _CANDIDATES = 1024  # raw ones for a search of such a space after all, where memory is short
 _GPU_FROM = 2000  # observations from which a GPU, where there is one, is faster than the compiled host path
 
@@ -216,9 +218,21 @@ class Strategy:
             with one_thread(n < ALL_THREADS_FROM):
                 missing += composer.in_whole(posterior, best, baseline, X[order], batch.whole, batch.candidates)
         if batch.paths + missing:
-            missing = composer.by_paths(posterior, X[order], batch.paths + missing, batch.candidates)
-            composer.anywhere(missing)
+            self._by_paths(composer, fitted, X[order], batch.paths + missing, batch.candidates, self._device(n))
         return np.array(composer.chosen.points), composer.described()
+
+    def _by_paths(
+        self, composer: Composer, fitted: Fitted, ranked: Array, q: int, candidates: int, device: torch.device
+    ) -> None:
+        """Adds q points by sample paths: of the model, or where memory is short of fewer and fewer observations."""
+        missing, size = composer.by_paths(fitted.posterior, ranked, q, candidates), fitted.posterior.n
+        while missing and size > _FEWEST:
+            size //= 2
+            part = memory.unless_refused(partial(part_of, fitted, size, device), f"not {size} observations either")
+            if part is not None:
+                memory.current().refusals.append(f"sample paths of {size} observations")
+                missing = composer.by_paths(part, ranked, missing, candidates)
+        composer.anywhere(missing)
 
     def _centres(self, data: Data, fitted: Fitted, smooth: Array, q: int, *, plain: bool) -> Rows:
         """Observations around which parts of the space get models of their own, as far as they are worth it.
