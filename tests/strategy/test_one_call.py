@@ -72,7 +72,6 @@ REGIMES = [
     pytest.param("cube", 2500, 1000, "local LogEI + LogEI + Thompson", marks=slow),
     pytest.param("mixed", 300, 2000, "local LogEI + LogEI + Thompson", marks=slow),
     pytest.param("wide", 60, 70, "LogEI + Thompson", marks=slow),
-    pytest.param("wide", 4500, 20, "local LogEI + Thompson", marks=slow),
     pytest.param("cube", 4001, 1, "Thompson", marks=slow),
     pytest.param("cube", 4001, 2, "local LogEI + Thompson", marks=slow),
     pytest.param("mixed", 9000, 100, "local LogEI + Thompson", marks=slow),
