@@ -19,8 +19,6 @@ from gpbo.models.torch_posterior import TorchPosterior
 from gpbo.numerics import memory
 from gpbo_kernels import profile
 
-_COPIES = 5  # distances, covariances, slopes, factors, and the factors once more in the order of rows
-
 
 class _Given(TorchPosterior):
     """A posterior whose factor is there already, without jitter."""
@@ -73,7 +71,8 @@ def factorised_together(
                 L = factors[i].clone(memory_format=torch.contiguous_format)
                 made[start + i] = _Given(part[i], hyper[i], device, L)
 
-    memory.in_pieces(some, len(problems), _COPIES * 8 * n**2, "factors of regions")
+    # Counted once, though five are alive at a time: a piece is a small part of what there is.
+    memory.in_pieces(some, len(problems), 8 * n**2, "factors of regions")
     return made
 
 

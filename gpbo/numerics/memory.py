@@ -40,8 +40,8 @@ class Budget:
     refusals: list[str] = field(default_factory=list)
 
     def report(self) -> str:
-        """The refusals in words, each once."""
-        return f"memory was short: {'; '.join(dict.fromkeys(self.refusals))}"
+        """The refusals in words, each once; "" if there were none."""
+        return f"memory was short: {'; '.join(dict.fromkeys(self.refusals))}" if self.refusals else ""
 
 
 _CURRENT: ContextVar[Budget | None] = ContextVar("gpbo_memory_budget", default=None)

@@ -92,10 +92,12 @@ def _move(
     """The best neighbour of every point, where it gains; all neighbours of all points are evaluated in one call."""
     points, values = points.copy(), values.copy()
     moved = np.zeros(len(points), dtype=bool)
+    everywhere = bool((box.lower == 0.0).all() and (box.upper == 1.0).all())
 
     def some(start: int, stop: int) -> None:
         blocks = [space.neighbours(u) for u in points[start:stop]]
-        blocks = [block[box.contains(block)] for block in blocks]
+        if not everywhere:
+            blocks = [block[box.contains(block)] for block in blocks]
         sizes = [len(block) for block in blocks]
         if not sum(sizes):
             return

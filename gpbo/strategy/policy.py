@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -31,13 +32,14 @@ from gpbo.strategy.regions import Region, centres, determined, enough, regions_a
 from gpbo.strategy.settings import AskReport, Settings
 from gpbo.strategy.state import State, dump, load
 from gpbo.strategy.subsets import Rows
-from gpbo.strategy.surrogate import Fitted, Surrogate
+from gpbo.strategy.surrogate import Fitted, Surrogate, part_of
 
 logger = logging.getLogger(__name__)
 
 _INCUMBENTS = 8  # promising observations among which noisy EI looks for the best
 _NOISY = 1e-2  # share of noise in the variance from which an inferred noise is taken for real
 _ENUMERABLE = 2000  # points of a finite space that are all evaluated
+_FEWEST = 64  # observations for sample paths
 _CANDIDATES = 1024  # raw ones for a search of such a space after all, where memory is short
 _GPU_FROM = 2000  # observations from which a GPU, where there is one, is faster than the compiled host path
 
@@ -101,12 +103,12 @@ class Strategy:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         wanted = q if n < min(2, self._n_initial) or n == 0 else min(q, max(0, self._n_initial - n - p))
-        rows = self._design_points(data, wanted, rng) if wanted else np.empty((0, self._space.dim))
         used = ["design"] if wanted else []
-        fit_seconds, search_seconds, kernel, refitted, message = 0.0, 0.0, "", False, ""
-        if wanted < q:
-            fitting = searching = time.perf_counter()
-            with self._budget(n) as budget:
+        fit_seconds, search_seconds, kernel, refitted, message, failure = 0.0, 0.0, "", False, "", ""
+        with self._budget(n) as budget:
+            rows = self._design_points(data, wanted, rng) if wanted else np.empty((0, self._space.dim))
+            if wanted < q:
+                fitting = searching = time.perf_counter()
                 try:
                     fitted = self._surrogate.get(data, device, hurry)
                     searching = time.perf_counter()
@@ -114,8 +116,8 @@ class Strategy:
                         more, name = self._search(data, fitted, rows, q - wanted, rng, hurry)
                 except (RuntimeError, ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
                     # Out of memory, a failure inside a library: a space-filling suggestion is worth more than none.
-                    message = f"the model failed ({type(error).__name__}: {error}); space-filling points instead"
-                    logger.warning("ask(%d): %s", q, message)
+                    failure = f"the model failed ({type(error).__name__}: {error}); space-filling points instead"
+                if failure:  # outside the handler, whose traceback holds what was in the way
                     rows, used = self._design_points(data, q, rng), ["design"]
                 else:
                     rows = np.vstack([rows, more])
@@ -123,10 +125,11 @@ class Strategy:
                     refitted = fitted.refitted and fitted.carry is not self._surrogate.carry
                     kernel, message = fitted.problem.spec.kind, fitted.message
                     self._surrogate.commit()
-                    if budget.refusals:
-                        message = f"{message}; {budget.report()}" if message else budget.report()
-                        logger.warning("ask(%d): %s", q, budget.report())
-            fit_seconds, search_seconds = searching - fitting, time.perf_counter() - searching
+                fit_seconds, search_seconds = searching - fitting, time.perf_counter() - searching
+        trouble = "; ".join(part for part in (failure, budget.report()) if part)
+        if trouble:
+            logger.warning("ask(%d): %s", q, trouble)
+            message = f"{message}; {trouble}" if message else trouble
         return rows, AskReport(
             strategy=" + ".join(used),
             n=n,
@@ -164,7 +167,13 @@ class Strategy:
         space = self._space
         chosen: dict[object, Array] = {}
         for attempt in range(4):
-            U = space.sample(sobol(space.n_params, q, seed=self._seed % 2**63, skip=data.asked + attempt * q))
+            U = np.empty((q, space.dim))
+
+            def some(start: int, stop: int, first: int = data.asked + attempt * q, U: Array = U) -> None:
+                part = sobol(space.n_params, stop - start, seed=self._seed % 2**63, skip=first + start)
+                U[start:stop] = space.sample(part)
+
+            memory.in_pieces(some, q, 8 * 4 * (space.n_params + space.dim), "space-filling points")
             for u, key in zip(U, space.keys(U), strict=True):
                 if key not in data.taken and len(chosen) < q:
                     chosen.setdefault(key, u)
@@ -209,9 +218,21 @@ class Strategy:
             with one_thread(n < ALL_THREADS_FROM):
                 missing += composer.in_whole(posterior, best, baseline, X[order], batch.whole, batch.candidates)
         if batch.paths + missing:
-            missing = composer.by_paths(posterior, X[order], batch.paths + missing, batch.candidates)
-            composer.anywhere(missing)
+            self._by_paths(composer, fitted, X[order], batch.paths + missing, batch.candidates, self._device(n))
         return np.array(composer.chosen.points), composer.described()
+
+    def _by_paths(
+        self, composer: Composer, fitted: Fitted, ranked: Array, q: int, candidates: int, device: torch.device
+    ) -> None:
+        """Adds q points by sample paths: of the model, or where memory is short of fewer and fewer observations."""
+        missing, size = composer.by_paths(fitted.posterior, ranked, q, candidates), fitted.posterior.n
+        while missing and size > _FEWEST:
+            size //= 2
+            part = memory.unless_refused(partial(part_of, fitted, size, device), f"not {size} observations either")
+            if part is not None:
+                memory.current().refusals.append(f"sample paths of {size} observations")
+                missing = composer.by_paths(part, ranked, missing, candidates)
+        composer.anywhere(missing)
 
     def _centres(self, data: Data, fitted: Fitted, smooth: Array, q: int, *, plain: bool) -> Rows:
         """Observations around which parts of the space get models of their own, as far as they are worth it.
@@ -272,7 +293,7 @@ class Strategy:
         with self._budget(n) as budget:
             yield
         if budget.refusals:
-            logger.warning("%s", budget.report())
+            logger.warning(budget.report())
 
     def model(self, data: Data) -> SingleTaskGP:
         """The fitted model: unit cube in, standardized and maximised outcome."""

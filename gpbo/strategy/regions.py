@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextvars
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -205,8 +204,8 @@ def _at_once(make: Callable[[S], T], items: Sequence[S]) -> list[T]:
 
 
 def _threads() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(_THREADS, cores)
+    """As many as the user lets torch have."""
+    return min(_THREADS, torch.get_num_threads())
 
 
 def region_around(

@@ -284,6 +284,14 @@ class Surrogate:
         return Fitted(problem, rows, theta, outcome_map, posterior, carry, False, "")
 
 
+def part_of(fitted: Fitted, most: int, device: torch.device) -> Posterior:
+    """The posterior of the leading observations alone, with the same hyperparameters."""
+    problem = fitted.problem
+    rows = leading(problem.y, most)
+    known = None if problem.known is None else problem.known[rows]
+    return factorised(replace(problem, X=problem.X[rows], y=problem.y[rows], known=known), fitted.theta, device)
+
+
 def given_noise(data: Data) -> Array | None:
     """Standard deviations told with the values, NaN where none was; None if there are none, or all say exact."""
     return data.noise if data.noise is not None and np.nanmax(data.noise) > 0.0 else None

@@ -55,7 +55,7 @@ def test_together_as_one_by_one(kind, count, known):
 def test_a_singular_one_gets_jitter_or_none_and_the_others_stay_as_they_are():
     every, thetas = problems("rbf", 4)
     alike_rows = np.tile(every[0].X[:1], (23, 1))
-    for row, noise in ((1, 1e-18), (2, 1e-9)):
+    for row, noise in ((1, 1e-18), (2, 1e-2)):
         every[row] = Problem(every[row].spec, alike_rows, every[row].y)
         thetas[row][1] = np.log(noise)
     made = factorised_together(every, thetas, CPU)

@@ -16,8 +16,16 @@ def opt() -> gpbo.Optimizer:
     return opt
 
 
-@pytest.mark.parametrize("error", [RuntimeError("boom"), MemoryError("42 GB"), np.linalg.LinAlgError("singular")])
-@pytest.mark.parametrize("where", [(surrogate, "fit"), (composition, "greedy")])
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        ((surrogate, "fit"), RuntimeError("boom")),
+        ((surrogate, "fit"), MemoryError("42 GB")),
+        ((surrogate, "fit"), np.linalg.LinAlgError("singular")),
+        ((composition, "greedy"), RuntimeError("boom")),
+        ((composition, "greedy"), np.linalg.LinAlgError("singular")),
+    ],
+)
 def test_a_failure_inside_gives_space_filling_points_and_says_so(opt, monkeypatch, caplog, error, where):
     def broken(*_args, **_options):
         raise error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from gpbo.models.torch_posterior import TorchPosterior
 from gpbo.numerics import available
 from gpbo.search import gradient, mixed
 from gpbo.search.candidates import Candidates
-from gpbo.strategy import composition, regions, surrogate
+from gpbo.strategy import composition, policy, regions, surrogate
 
 needs_numba = pytest.mark.skipif(not available(), reason="numba is not there")
 BOX = gpbo.Space.from_bounds([0.0] * 3, [1.0] * 3)
@@ -189,6 +191,25 @@ def test_what_log_ei_has_no_memory_for_comes_from_sample_paths(step, monkeypatch
 
 
 @needs_numba
+def test_sample_paths_that_do_not_fit_are_those_of_fewer_observations(monkeypatch, caplog):
+    original = composition.Paths
+
+    def paths(posterior, deviation, rng):
+        if posterior.n > 100:
+            raise MemoryError
+        return original(posterior, deviation, rng)
+
+    opt = started(n=300)
+    with monkeypatch.context() as patch:
+        patch.setattr(composition, "Paths", paths)
+        batch = opt.ask(100)
+    whole(opt, batch, 100)
+    assert opt.last_ask.strategy == "local LogEI + LogEI + Thompson"
+    assert "sample paths of 76 observations" in opt.last_ask.message
+    reported(opt, caplog)
+
+
+@needs_numba
 def test_where_nothing_can_be_searched_points_fill_the_space(monkeypatch, caplog):
     opt = started()
     with monkeypatch.context() as patch:
@@ -321,3 +342,49 @@ def test_a_stored_study_whose_factor_is_refused_after_it_was_opened_refits(tmp_p
     whole(opt, batch, 3)
     assert opt.last_ask.strategy == "noisy LogEI"
     assert opt.last_ask.refitted
+
+
+@pytest.mark.parametrize("space", [BOX, MIXED], ids=["continuous", "mixed"])
+def test_the_start_of_a_study_comes_in_pieces(space, monkeypatch, caplog):
+    expected = gpbo.Optimizer(space, seed=0).ask(500)
+    opt = gpbo.Optimizer(space, seed=0)
+    with monkeypatch.context() as patch:
+        refusing(patch, policy, "sobol", lambda call: call <= 2)
+        batch = opt.ask(500)
+    assert batch.params == expected.params
+    assert "space-filling points in pieces of 125" in opt.last_ask.message
+    reported(opt, caplog)
+
+
+CAPPED = """
+import resource
+import numpy as np
+import gpbo
+
+def study(n):
+    opt = gpbo.Optimizer(gpbo.Space.from_bounds([0.0] * 3, [1.0] * 3), seed=0, n_initial=5, device="cpu")
+    X = np.random.default_rng(1).random((n, 3))
+    opt.add(X, np.sin(6 * X).sum(1))
+    return opt
+
+study(40).ask(70)  # everything is loaded and compiled
+opt = study(2500)
+with open("/proc/self/statm") as file:
+    used = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 10 * 10**6,) * 2)
+batch = opt.ask(300)
+print(len({tuple(x) for x in batch.x}), opt.last_ask.strategy, opt.last_ask.message, sep="|")
+"""
+
+
+@needs_numba
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="address spaces are limited and measured on Linux")
+def test_ten_megabytes_are_enough_for_a_batch_of_three_hundred():
+    """What a process really meets: refusals by NumPy, torch and compiled code alike, wherever they happen to be."""
+    done = subprocess.run([sys.executable, "-c", CAPPED], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    count, strategy, message = done.stdout.strip().split("|")
+    assert int(count) == 300
+    assert "LogEI" in strategy
+    assert "memory was short: a model of" in message

@@ -11,12 +11,13 @@ import torch
 
 from gpbo import Categorical, Float, Int, Optimizer, Space
 from gpbo.models.host_posterior import HostPosterior
-from gpbo.numerics import available
+from gpbo.numerics import available, memory
 from gpbo.search.candidates import Candidates
 from gpbo.search.greedy import Chosen
 from gpbo.strategy import regions as regions_module
+from gpbo.strategy import surrogate as surrogate_module
 from gpbo.strategy.composition import Composer
-from gpbo.strategy.regions import centres, enough, region_around
+from gpbo.strategy.regions import centres, enough, region_around, regions_around
 from gpbo.strategy.surrogate import Surrogate
 from gpbo.transforms import OutcomeMap
 
@@ -225,6 +226,88 @@ def test_points_of_a_region_keep_away_from_pending_ones_whatever_their_categorie
 @pytest.mark.skipif(not available(), reason="numba is not there")
 def test_a_region_has_the_best_posterior_there_is(box, snapshot):
     assert isinstance(around_best(box, snapshot(box, 60)).posterior, HostPosterior)
+
+
+# Several at once ---------------------------------------------------------------------------------------------------
+
+
+def several(data, box, monkeypatch, *, compiled, threads):
+    """Regions around four centres, made together, and one by one."""
+    monkeypatch.setattr(regions_module, "_size", lambda n, dim: min(n, 25))
+    monkeypatch.setattr(regions_module, "_threads", lambda: threads)
+    fitted = whole(box, data)
+    rows = centres(data, fitted, 4, data.y).tolist()
+    assert len(rows) == 4
+    single = [region_around(data, fitted, row, "rbf", noisy=False, turn=False, device=CPU) for row in rows]
+    if not compiled:
+        for module in (regions_module, surrogate_module):
+            monkeypatch.setattr(module, "available", lambda: False)
+    together = list(regions_around(data, fitted, rows, "rbf", noisy=False, turn=False, device=CPU))
+    return together, single
+
+
+@pytest.mark.skipif(not available(), reason="numba is not there")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_regions_made_in_threads_are_those_made_one_by_one(box, snapshot, threads, monkeypatch):
+    together, single = several(snapshot(box, 200), box, monkeypatch, compiled=True, threads=threads)
+    for one, other in zip(together, single, strict=True):
+        n = one.posterior.n
+        np.testing.assert_array_equal(np.tril(one.posterior.L[:n, :n]), np.tril(other.posterior.L[:n, :n]))
+        np.testing.assert_array_equal(one.ranked, other.ranked)
+        assert one.best == other.best
+
+
+def test_regions_factorised_in_one_batch_predict_like_those_made_one_by_one(box, snapshot, monkeypatch):
+    together, single = several(snapshot(box, 200), box, monkeypatch, compiled=False, threads=2)
+    U = np.random.default_rng(1).random((9, 3))
+    for one, other in zip(together, single, strict=True):
+        np.testing.assert_array_equal(one.ranked, other.ranked)
+        for found, expected in zip(one.posterior.predict(U), other.posterior.predict(U), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.skipif(not available(), reason="numba is not there")
+@pytest.mark.parametrize("threads", [1, 4])
+def test_what_is_refused_in_a_thread_is_reported_and_the_others_are_there(box, snapshot, threads, monkeypatch):
+    original, failed = regions_module.factorised, []
+
+    def factorised(problem, theta, device):
+        if len(problem.y) == 25 and not failed:
+            failed.append(len(problem.y))
+            raise MemoryError
+        return original(problem, theta, device)
+
+    monkeypatch.setattr(regions_module, "_size", lambda n, dim: min(n, 25))
+    monkeypatch.setattr(regions_module, "_threads", lambda: threads)
+    data = snapshot(box, 200)
+    fitted = whole(box, data)
+    rows = centres(data, fitted, 4, data.y).tolist()
+    monkeypatch.setattr(regions_module, "factorised", factorised)
+    with memory.budget(None, CPU) as budget:
+        found = list(regions_around(data, fitted, rows, "rbf", noisy=False, turn=False, device=CPU))
+    assert sorted(region.posterior.n for region in found) == [12, 25, 25, 25]
+    assert budget.refusals == ["a region of 12 observations"]
+
+
+def test_under_a_limit_regions_are_made_a_few_at_a_time(box, snapshot, monkeypatch):
+    made, original = [], regions_module.region_around
+
+    def counted(*arguments, **options):
+        made.append(None)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(regions_module, "_size", lambda n, dim: min(n, 25))
+    monkeypatch.setattr(regions_module, "_COPIES", 1500)  # as if regions were large
+    data = snapshot(box, 200)
+    fitted = whole(box, data)
+    rows = centres(data, fitted, 4, data.y).tolist()
+    monkeypatch.setattr(regions_module, "region_around", counted)
+    monkeypatch.setattr(regions_module, "_threads", lambda: 4)
+    with memory.budget(64 * 10**6, CPU):
+        models = regions_around(data, fitted, rows, "rbf", noisy=False, turn=False, device=CPU)
+        next(models)
+        assert len(made) == (2 if available() else 0)
+        assert len(list(models)) == 3
 
 
 def tilted(U):
