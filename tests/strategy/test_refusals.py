@@ -307,7 +307,9 @@ def test_regions_whose_batched_factorisation_is_refused_come_in_smaller_batches(
     assert len(rows) == 4
 
     def models():
-        return list(regions.regions_around(data, fitted, rows, "rbf", noisy=False, device=torch.device("cpu")))
+        return list(
+            regions.regions_around(data, fitted, rows, "rbf", noisy=False, turn=False, device=torch.device("cpu"))
+        )
 
     expected = models()
     monkeypatch.setattr(batched_posterior.torch.linalg, "cholesky_ex", cholesky_ex)
@@ -340,7 +342,7 @@ def test_a_stored_study_whose_factor_is_refused_after_it_was_opened_refits(tmp_p
         refusing(patch, surrogate, "factorised", lambda call: call == 1)
         batch = opt.ask(3)
     whole(opt, batch, 3)
-    assert opt.last_ask.strategy == "noisy LogEI"
+    assert "LogEI" in opt.last_ask.strategy
     assert opt.last_ask.refitted
 
 

@@ -190,7 +190,7 @@ INGREDIENTS: dict[str, Ingredient] = {
         "lengthscale prior", "Gamma(3, 6), BoTorch's former one", _spec(lengthscale=Prior("gamma", 3.0, 6.0))
     ),
     "standardize": Ingredient("outcome maps", "none but standardizing", _maps("identity"), EVERYWHERE),
-    "no_bilog": Ingredient("outcome maps", "without the symmetric logarithm", _maps("identity", "log")),
+    "no_bilog": Ingredient("outcome maps", "without the symmetric logarithm", _maps("identity", "log"), EVERYWHERE),
     "no_log": Ingredient("outcome maps", "without the logarithm", _maps("identity", "bilog")),
     "also_power": Ingredient("outcome maps", "Yeo-Johnson as well", _maps("identity", "log", "bilog", "power")),
     "also_tenth": Ingredient("outcome maps", "a steeper logarithm as well", _maps("identity", "log", "bilog", "tenth")),
