@@ -85,3 +85,8 @@ class Lines:
             if stream is not None:
                 stream.close()
         return f"exit status {self._process.returncode}: {''.join(self._errors)[-1000:]}"
+
+    @property
+    def status(self) -> int | None:
+        """The exit status; None while it runs."""
+        return self._process.poll()

@@ -9,8 +9,8 @@ SIZES = (100, 1000, 4000, 10000, 30000)
 DIMENSIONS = (20, 6, 100)
 BATCHES = (1, 8, 100, 1000, 10000)
 SLOWEST = 20.0  # seconds after which a call is cut
-_BRIEFEST = 5.0  # seconds that a call of BoTorch's is given in any case
-_ENOUGH = 40.0  # times ours, after which nothing more is learnt about a ratio
+_BRIEFEST = 5.0  # seconds that a call is given in any case
+_ENOUGH = 40.0  # times ours on the GPU, after which nothing more is learnt about a ratio
 
 
 @dataclass(frozen=True)
@@ -91,16 +91,18 @@ class Matrix:
     )
 
 
-TINY = Matrix((16, 24), (3, 2), (1, 3), (("ask", 20, 1), ("evaluate", 24, 0)))
+TINY = Matrix((16,), (3, 2), (1, 3), (("ask", 20, 1), ("evaluate", 24, 0)))
 
-_GROUPS = (  # of which dimensions (the first or the others), and whose cases, one after the other in each cell
-    (True, (("gpbo", "gpu"), ("botorch", "gpu"))),
-    (False, (("gpbo", "gpu"),)),
-    (True, (("gpbo", "auto"), ("gpbo", "cpu"))),
-    (True, (("botorch", "cpu"),)),
-    (False, (("botorch", "gpu"),)),
-    (False, (("gpbo", "auto"), ("gpbo", "cpu"))),
-    (False, (("botorch", "cpu"),)),
+_SMALL = 1000  # observations up to which all sides are compared before anything larger
+_EVERYBODY = (("gpbo", "gpu"), ("botorch", "gpu"), ("gpbo", "auto"), ("gpbo", "cpu"), ("botorch", "cpu"))
+_GROUPS = (  # (of the first of the dimensions, small): whose cases, one after the other in each cell
+    (True, True, _EVERYBODY),
+    (True, False, _EVERYBODY[:2]),
+    (False, True, _EVERYBODY[:1]),
+    (False, False, _EVERYBODY[:1]),
+    (True, False, _EVERYBODY[2:]),
+    (False, True, _EVERYBODY[1:]),
+    (False, False, _EVERYBODY[1:]),
 )
 
 
@@ -113,18 +115,19 @@ def _in_groups(matrix: Matrix) -> Iterator[Case]:
     leading, *others = matrix.dimensions
     for provider in ("gpbo", "botorch"):
         yield from (Case(task, n, leading, q, provider, "gpu") for task, n, q in matrix.first)
-    for first, sides in _GROUPS:
+    for first, small, sides in _GROUPS:
         for d in [leading] if first else others:
-            cells = list(_cells(matrix))
-            if first:
-                cells = sorted({*cells, *matrix.first}, key=lambda cell: (cell[1], _ORDER[cell[0]], cell[2]))
+            cells = sorted({*_cells(matrix), *matrix.first} if first else {*_cells(matrix)}, key=_by_size)
             for task, n, q in cells:
-                for provider, device in sides:
-                    if device != "auto" or task == "ask":
-                        yield Case(task, n, d, q, provider, device)
+                if (n <= _SMALL) == small:
+                    for provider, device in sides:
+                        if device != "auto" or task == "ask":  # only an ask chooses its device
+                            yield Case(task, n, d, q, provider, device)
 
 
-_ORDER = {"evaluate": 0, "fit": 1, "ask": 2}
+def _by_size(cell: tuple[str, int, int]) -> tuple[int, int, int]:
+    task, n, q = cell
+    return n, ("evaluate", "fit", "ask").index(task), q
 
 
 def _cells(matrix: Matrix) -> Iterator[tuple[str, int, int]]:
@@ -141,7 +144,7 @@ def limit(case: Case, ours: float | None) -> float:
         case: What is called.
         ours: Seconds that gpbo took for the same on the GPU; None if that is not known.
     """
-    if case.provider == "gpbo" or ours is None:
+    if (case.provider, case.device) == ("gpbo", "gpu") or ours is None:
         return SLOWEST
     return min(SLOWEST, max(_BRIEFEST, _ENOUGH * ours))
 

@@ -65,7 +65,7 @@ def ask(n: int, d: int, q: int, *, refitted: bool) -> Work:
     """An ask of q points, on a model of n observations.
 
     A factor, new after a refit (n^3/3) and bordered by a row otherwise (n^2); mean and variance at the candidates
-    (n^2 + 2 d n each). Then a row in the factor for each point of a small batch (n^2 each); or for each point of a large
+    (n^2 + 2 d n each). Then a row in the factor for each point of a small batch (n^2 each); for each point of a large
     one a sample path: two triangular solves (2 n^2) and its values at the candidates (2 n each).
     """
     model = n**3 / 3 + 1.5 * d * n**2 if refitted else 1.0 * n**2
