@@ -27,7 +27,10 @@ class Lines:
         )
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._errors: list[str] = []
-        self._threads = [threading.Thread(target=self._read), threading.Thread(target=self._read_errors)]
+        self._threads = [  # which an interpreter that is ended does not wait for
+            threading.Thread(target=self._read, daemon=True),
+            threading.Thread(target=self._read_errors, daemon=True),
+        ]
         for thread in self._threads:
             thread.start()
 

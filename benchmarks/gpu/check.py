@@ -13,6 +13,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -135,16 +136,16 @@ def checks(device: torch.device, *, large: bool) -> Iterator[tuple[str, Check]]:
     """Name and check; ``large`` for sizes that are the GPU's in any case."""
     for kind in KINDS:
         for n in (1, 63, 257):
-            yield f"covariance {kind} n={n}", lambda kind=kind, n=n: covariances(kind, n, 6, device)
+            yield f"covariance {kind} n={n}", partial(covariances, kind, n, 6, device)
     for n, d in ((33, 3), (257, 6), *(((1000, 20),) if large else ())):
-        yield f"log posterior n={n} d={d}", lambda n=n, d=d: objectives(n, d, device)
-    yield "fit n=60 d=3", lambda: fits(60, 3, device)
+        yield f"log posterior n={n} d={d}", partial(objectives, n, d, device)
+    yield "fit n=60 d=3", partial(fits, 60, 3, device)
     if large:
-        yield "fit n=500 d=6", lambda: fits(500, 6, device)
+        yield "fit n=500 d=6", partial(fits, 500, 6, device)
     for n, d, q in ((60, 3, 1), (60, 3, 20), *(((2500, 6, 1), (2500, 6, 100)) if large else ())):
-        yield f"prediction after ask({q}) n={n} d={d}", lambda n=n, d=d, q=q: predictions(n, d, q, device)
+        yield f"prediction after ask({q}) n={n} d={d}", partial(predictions, n, d, q, device)
     for n, d in ((60, 3), *(((2500, 6),) if large else ())):
-        yield f"suggestion n={n} d={d}", lambda n=n, d=d: suggestions(n, d, device)
+        yield f"suggestion n={n} d={d}", partial(suggestions, n, d, device)
 
 
 def lines(device: torch.device, *, large: bool) -> Iterator[Line]:

@@ -164,11 +164,12 @@ def _kernel_launch(count: int, device: torch.device, seconds: float) -> Line:
     return _each(milliseconds(many, [torch.zeros(1, device=device)], device, seconds), count)
 
 
-def _graph(kernels: int, device: torch.device) -> torch.cuda.CUDAGraph:
+def _graph(kernels: int, device: torch.device) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+    """A graph of tiny kernels, and the tensor that they change, which has to live as long."""
     if device.type != "cuda":
         raise NotImplementedError("there are no graphs on this device")
     x = torch.zeros(1, device=device)
-    side = torch.cuda.Stream(device)
+    side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(side):  # the first call of an operation may not be captured
         x.add_(1.0)
@@ -178,15 +179,15 @@ def _graph(kernels: int, device: torch.device) -> torch.cuda.CUDAGraph:
     with torch.cuda.graph(graph):
         for _ in range(kernels):
             x.add_(1.0)
-    return graph
+    return graph, x
 
 
 def _graph_launch(count: int, device: torch.device, seconds: float) -> Line:
     """Per replay of a graph of one tiny kernel, one replay after the other."""
-    graph = _graph(1, device)
+    graph, _kept = _graph(1, device)
 
     def many(_: None) -> None:
-        for _ in range(count):
+        for _repeat in range(count):
             graph.replay()
 
     return _each(milliseconds(many, [None], device, seconds), count)
@@ -194,7 +195,7 @@ def _graph_launch(count: int, device: torch.device, seconds: float) -> Line:
 
 def _graph_of_kernels(count: int, device: torch.device, seconds: float) -> Line:
     """Per kernel of one graph of tiny kernels, each of which waits for the one before."""
-    graph = _graph(count, device)
+    graph, _kept = _graph(count, device)
     return _each(milliseconds(lambda _: graph.replay(), [None], device, seconds), count)
 
 
@@ -203,7 +204,7 @@ def _round_trip(count: int, device: torch.device, seconds: float) -> Line:
     x = torch.zeros(1, device=device)
 
     def many(_: None) -> None:
-        for _ in range(count):
+        for _repeat in range(count):
             x.add_(1.0).item()
 
     many(None)

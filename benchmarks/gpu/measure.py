@@ -8,7 +8,6 @@ process that listens ends. After an error that leaves the device in doubt this p
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import math
 import os
@@ -21,6 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import lru_cache, partial
 from types import FrameType
 from typing import Any, TextIO
 
@@ -62,11 +62,16 @@ def limited(seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        disarm()
         signal.signal(signal.SIGALRM, before)
 
 
-@functools.lru_cache(2)
+def disarm() -> None:
+    """Stops the timer."""
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+
+@lru_cache(2)
 def _data(n: int, d: int, seed: int) -> tuple[Array, Array]:
     return observations(n, d, Objective(d), seed)
 
@@ -86,13 +91,13 @@ class Clock:
         self.seconds: list[float] = []
         self.peak: int | None = None
 
-    def time(self, call: Callable[[], Any]) -> Any:
+    def time(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """What the call gives."""
         reset_peak(self.device)
         synchronise(self.device)
         with limited(self.limit):
             start = time.perf_counter()
-            found = call()
+            found = call(*arguments)
             synchronise(self.device)
             self.seconds.append(time.perf_counter() - start)
         held = peak_bytes(self.device)
@@ -139,6 +144,7 @@ def measurements(case: Case, accelerator: torch.device, limit: float) -> Iterato
             for line in measured:
                 yield {"mode": next(modes), "held_bytes": held} | line
     except TookTooLong:
+        disarm()  # it may have struck where the timer was about to be stopped
         found = {"outcome": "more than", "seconds": limit}
     except Exception as error:  # one case that fails must not end the others; its line says so
         short = "out of memory" if memory.refused(error) else "failed"
@@ -186,13 +192,12 @@ def _evaluations(case: Case, device: torch.device, limit: float) -> Iterator[Lin
             with torch.no_grad():
                 for parameter, value in zip(parameters, start, strict=True):
                     parameter.copy_(value * math.exp(shift[0]))
-            value: Tensor = mll(gp(*gp.train_inputs), gp.train_targets)
-            return torch.autograd.grad(value, parameters)
+            likelihood: Tensor = mll(gp(*gp.train_inputs), gp.train_targets)
+            return torch.autograd.grad(likelihood, parameters)
 
         size = 1
     while not clock.enough(twice=True):
-        shift = 0.05 * rng.standard_normal(size)
-        clock.time(lambda shift=shift: once(shift))
+        clock.time(once, 0.05 * rng.standard_normal(size))
     yield clock.line() | more
 
 
@@ -204,11 +209,11 @@ def _fits(case: Case, device: torch.device, limit: float) -> Iterator[Line]:
         gp = stock.model(torch.as_tensor(X), torch.as_tensor(y))
         if case.provider == "gpbo":
             problem, _ = read_model(gp)
-            found = clock.time(lambda problem=problem: fit(problem, device=device))
+            found = clock.time(partial(fit, device=device), problem)
             more = {"evaluations": found.evaluations, "log_posterior": found.log_posterior} | _host(device)
         else:
             gp = gp.to(device)
-            clock.time(lambda gp=gp: stock.fit(gp))
+            clock.time(stock.fit, gp)
         seed += 1
     yield clock.line() | more
 
@@ -222,7 +227,7 @@ def _asks(case: Case, device: torch.device, limit: float) -> Iterator[Line]:
         clock, seed = Clock(device, limit), 0
         while not clock.enough(twice=False):
             X, y = (torch.as_tensor(part).to(device) for part in _data(case.n, case.d, seed))
-            clock.time(lambda X=X, y=y: stock.ask(X, -y, case.q))
+            clock.time(stock.ask, X, -y, case.q)
             seed += 1
         yield clock.line()
         return
@@ -237,7 +242,7 @@ def _our_asks(case: Case, device: torch.device, limit: float) -> Iterator[Line]:
     while not clock.enough(twice=True):
         opt = gpbo.Optimizer(gpbo.Space.from_bounds([0.0] * case.d, [1.0] * case.d), seed=seed, device=name)
         opt.add(*_data(case.n, case.d, seed))
-        batch = clock.time(lambda opt=opt: opt.ask(case.q))
+        batch = clock.time(opt.ask, case.q)
         seed += 1
     yield clock.line() | _reported(opt, device)
     clock = Clock(device, limit)
@@ -245,7 +250,7 @@ def _our_asks(case: Case, device: torch.device, limit: float) -> Iterator[Line]:
         opt.tell(batch[:1], objective(batch.x[:1]))
         if case.q > 1:
             opt.forget(batch[1:])
-        batch = clock.time(lambda: opt.ask(case.q))
+        batch = clock.time(opt.ask, case.q)
     yield clock.line() | _reported(opt, device)
     if "refit" not in case.modes:
         return
@@ -254,7 +259,7 @@ def _our_asks(case: Case, device: torch.device, limit: float) -> Iterator[Line]:
         opt.tell(batch, objective(batch.x))
         X = rng.random((math.ceil(case.n / 100) + 1, case.d))
         opt.add(X, objective(X))
-        batch = clock.time(lambda: opt.ask(case.q))
+        batch = clock.time(opt.ask, case.q)
     yield clock.line() | _reported(opt, device)
 
 

@@ -16,6 +16,18 @@ RESULTS = Path(__file__).parent / "results"
 _SIDES = ("gpbo gpu", "gpbo auto", "gpbo cpu", "botorch gpu", "botorch cpu")
 _RIVALS = ("botorch gpu", "botorch cpu", "gpbo cpu")
 _GOOD = ("done", "held")
+_HEADING = """\
+# On a GPU
+
+Made by `python -m benchmarks.gpu.report` from the `.jsonl` files beside it, each left by a run of
+`benchmarks/gpu/run.sh`. Wall time of whole calls, the wait for the device included, medians after a first call;
+float64. `gpbo` asks through `gpbo.Optimizer(device=...)`: *cold* with nothing known but the data, *next* after the
+value of one suggestion, *refit* after so many that hyperparameters are due (up to 200 observations every one is).
+Stock BoTorch (`SingleTaskGP`, `fit_gpytorch_mll`, LogEI or sequential qLogEI, `optimize_acqf`) starts anew every time.
+*evaluate* is the log posterior of the hyperparameters and its gradient, once. Memory is the most that torch's allocator
+held. The floor is the least work, by `counts.py`, over what the device was measured to do. Calls that are cut have “>”,
+and so have those that contain one, which are not run. Misses are bold.
+"""
 
 
 def markdown(lines: list[Line], *, smoke: bool = False) -> str:
@@ -27,25 +39,12 @@ def markdown(lines: list[Line], *, smoke: bool = False) -> str:
     """
     devices: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
-        if line["suite"] == "gpu" and line["smoke"] == smoke:
+        if line.get("suite") == "gpu" and line["smoke"] == smoke:
             devices[line["gpu"] or "CPU only"].append(line)
-    text = [*_heading(), *(part for name in sorted(devices) for part in _device(name, devices[name]))]
+    text = [*_HEADING.splitlines(), *(part for name in sorted(devices) for part in _device(name, devices[name]))]
     if not devices:
         text += ["", "Not measured yet on a GPU."]
     return "\n".join(text) + "\n"
-
-
-def _heading() -> Iterator[str]:
-    yield "# On a GPU"
-    yield ""
-    yield "Made by `python -m benchmarks.gpu.report` from the `.jsonl` files beside it, each left by a run of"
-    yield "`benchmarks/gpu/run.sh`. Wall time of whole calls, the wait for the device included, medians after a first call;"
-    yield "float64. `gpbo` asks through `gpbo.Optimizer(device=...)`: *cold* with nothing known but the data, *next* after"
-    yield "the value of one suggestion, *refit* after so many that hyperparameters are due (up to 200 observations every"
-    yield "one is). Stock BoTorch (`SingleTaskGP`, `fit_gpytorch_mll`, LogEI or sequential qLogEI, `optimize_acqf`) starts"
-    yield "anew every time. *evaluate* is the log posterior of the hyperparameters and its gradient, once. Memory is the"
-    yield "most that torch's allocator held. The floor is the least work, by `counts.py`, over what the device was measured"
-    yield "to do. Calls that are cut have “>”, and so have those that contain one, which are not run. Misses are bold."
 
 
 def _device(name: str, lines: list[Line]) -> Iterator[str]:

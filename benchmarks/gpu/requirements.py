@@ -67,8 +67,8 @@ def main() -> None:
     print(table(names))
     needed = [name for name in missing(names) if name not in WITHOUT]
     if needed:
-        wanted = " ".join(f"'{requirements[name]}'" for name in needed)
-        sys.exit(f"Missing: {', '.join(needed)}. Pass --install, or run: {sys.executable} -m pip install {wanted}")
+        shown = " ".join(f"'{requirements[name]}'" for name in needed)
+        sys.exit(f"Missing: {', '.join(needed)}. Pass --install, or run: {sys.executable} -m pip install {shown}")
 
 
 if __name__ == "__main__":

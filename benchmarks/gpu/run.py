@@ -25,6 +25,7 @@ from benchmarks.gpu.device import description, file_name
 from benchmarks.record import Line
 
 RESULTS = Path(__file__).parent / "results"
+SMOKE = record.ROOT / ".cache" / "gpu"
 SECONDS = 530.0
 _AGAIN = ("deadline", "not run", "failed")  # outcomes of what a later run measures again
 
@@ -92,21 +93,23 @@ def shown(line: Line) -> str:
 
 def run(options: argparse.Namespace) -> int:
     """All stages; the exit status, which is 1 if the engine did not pass its check."""
-    began = options.began or time.time()
+    began: float = options.began or time.time()
     smoke = options.smoke
     accelerator = "cpu" if smoke else "cuda"
     made = {"smoke": smoke, **description(torch.device(accelerator)), **record.origin()}
-    until = began + options.seconds
+    total: float = options.seconds
+    until = began + total
     shares = Shares()
 
     def for_(share: float) -> float:
-        return min(until, time.time() + share * options.seconds)
+        return min(until, time.time() + share * total)
 
     before = [json.loads(text) for text in options.resume.read_text().splitlines()] if options.resume else []
     again = {line.get("case") for line in before if line["outcome"] in _AGAIN}
     kept = [line for line in before if line["stage"] != "check" and line["outcome"] not in _AGAIN]
     kept = [line for line in kept if line["stage"] != "case" or line["case"] not in again]
-    results = Results(options.out / file_name(made), made, kept)
+    out = options.out or (SMOKE if smoke else RESULTS)
+    results = Results(out / file_name(made), made, kept)
     print(f"{made['gpu'] or 'CPU only'}, driver {made['driver']}, CUDA {made['cuda']}, {made['versions']['torch']}")
     checked = results.add(stages.check(accelerator, smoke, for_(shares.check)))
     checked += results.add(stages.kernel_tests(accelerator, for_(shares.tests)))
@@ -117,18 +120,21 @@ def run(options: argparse.Namespace) -> int:
         results.add(stages.floors(accelerator, "tiny" if smoke else "full", for_(shares.floors)))
         if not smoke:
             results.add(stages.floors("cpu", "host", for_(shares.floors / 2)))
-    if "kernel" not in done and right:
-        results.add(stages.kernels(shares.kernels * options.seconds / 3, for_(shares.kernels)))
-    last = until - shares.closing * options.seconds
-    closing = 0.0 if "threshold" in done or not right else shares.thresholds * options.seconds
+    if not right:
+        message = {"outcome": "not run", "message": stages.NOT_RIGHT}
+        results.add({"stage": stage, **message} for stage in ("kernel", "threshold"))
+    elif "kernel" not in done:
+        results.add(stages.kernels(shares.kernels * total / 3, for_(shares.kernels)))
+    last = until - shares.closing * total
+    closing = 0.0 if "threshold" in done or not right else shares.thresholds * total
     measured = stages.Cases(accelerator, last - closing, right)
     matrix = cases.TINY if smoke else cases.Matrix()
     results.add(measured.measure(matrix, [line for line in kept if line["stage"] == "case"]))
     if closing:
         results.add(stages.thresholds(accelerator, (24,) if smoke else (), last))
-    text = report.markdown(record.read(options.out), smoke=smoke)
-    (options.out / "REPORT.md").write_text(text)
-    print(f"\n{text}\n{results.path}: {time.time() - began:.0f} s of {options.seconds:g}")
+    text = report.markdown(record.read(out), smoke=smoke)
+    (out / "REPORT.md").write_text(text)
+    print(f"\n{text}\n{results.path}: {time.time() - began:.0f} s of {total:g}")
     if not right:
         print("The engine did not pass its check: nothing of it was timed.")
     return 0 if right else 1
@@ -144,7 +150,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="everything, tiny and on the CPU")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="time for everything")
     parser.add_argument("--began", type=float, help="when it began, in seconds since 1970; now if not given")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the result file and of the report")
+    parser.add_argument("--out", type=Path, help=f"folder of result file and report; {RESULTS}, {SMOKE} of --smoke")
     parser.add_argument("--resume", type=Path, help="an earlier result file, whose measurements are not made again")
     options = parser.parse_args()
     if not options.smoke and not torch.cuda.is_available():

@@ -5,7 +5,7 @@
 #
 #   --install   try to install what is missing with pip
 #   --smoke     everything, tiny and on the CPU, to see that it runs
-#   --out       folder for the results; otherwise $OUT, or benchmarks/gpu/results
+#   --out       folder for the results; otherwise $OUT, or benchmarks/gpu/results (.cache/gpu of --smoke)
 #   --seconds   time for everything, 530 unless given
 #   --resume    an earlier result file: goes on with what that run had no time for
 #
@@ -17,16 +17,17 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export PYTHONPATH="$PWD:$PWD/kernels${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 python=${PYTHON:-python3}
 
-install=() arguments=() out=${OUT:-}
+install=() arguments=() out=()
 absolute() { case $1 in /*) printf '%s' "$1" ;; *) printf '%s/%s' "$here" "$1" ;; esac; }
 while (($#)); do
   case $1 in
     --install) install=(--install) ;;
-    --out) out=$(absolute "${2:?--out takes a folder}"); shift ;;
+    --out) out=(--out "$(absolute "${2:?--out takes a folder}")"); shift ;;
     --resume) arguments+=(--resume "$(absolute "${2:?--resume takes a file}")"); shift ;;
     *) arguments+=("$1") ;;
   esac
   shift
 done
+if ((!${#out[@]})) && [[ -n ${OUT:-} ]]; then out=(--out "$(absolute "$OUT")"); fi
 "$python" -m benchmarks.gpu.requirements ${install[@]+"${install[@]}"}
-exec "$python" -m benchmarks.gpu.run --began "$began" --out "${out:-benchmarks/gpu/results}" ${arguments[@]+"${arguments[@]}"}
+exec "$python" -m benchmarks.gpu.run --began "$began" ${out[@]+"${out[@]}"} ${arguments[@]+"${arguments[@]}"}

@@ -23,6 +23,7 @@ _START = 180.0  # seconds for imports, and for what is compiled on a new install
 _SHORTEST = 2.0  # seconds that must be left for a case to be begun
 _FAILURES = 5  # processes that may end by themselves before the rest is given up
 _NO_TESTS, _WRONG = 5, 1  # exit statuses of pytest
+NOT_RIGHT = "the engine did not pass its check"
 KERNEL_TESTS = "tests of the kernels"
 KERNELS = Path(__file__).parent.parent / "kernels"
 
@@ -154,9 +155,9 @@ class Cases:
         cases = ordered(matrix)
         names = {line["case"] for line in known}
         by_name = {case.name: case for case in cases}
-        for line in known:
-            if line["case"] in by_name:
-                self._note(by_name[line["case"]], line)
+        for before in known:
+            if before["case"] in by_name:
+                self._note(by_name[before["case"]], before)
         try:
             for case in cases:
                 if case.name in names:
@@ -179,7 +180,7 @@ class Cases:
 
     def _case(self, case: Case) -> Iterator[Line]:
         if case.provider == "gpbo" and not self.right:
-            yield {"outcome": "not run", "message": "the engine did not pass its check"}
+            yield {"outcome": "not run", "message": NOT_RIGHT}
             return
         other = contained(case, self.cut)
         if other is not None:

@@ -51,7 +51,7 @@ def milliseconds(step: Callable[[T], object], inputs: Sequence[T], device: torch
 
 
 def _on_gpu(step: Callable[[T], object], inputs: list[T]) -> list[float]:
-    events = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in inputs]
+    events = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in inputs]  # type: ignore[no-untyped-call]
     for (before, after), one in zip(events, inputs, strict=True):
         before.record()
         step(one)
