@@ -40,7 +40,7 @@ from gpbo.models.objective import log_posterior
 from gpbo.numerics import available, memory
 
 _NOISE = 0.05  # of the standardized outcomes that models are fitted to; those of asks are exact
-_BUDGET = 1.5  # seconds of a measurement after which it is not repeated
+BUDGET = 1.5  # seconds of a measurement after which it is not repeated
 _MOST = 5  # times that a call is repeated
 _ONCE = 8.0  # seconds from which a call is made only once, though it was the first
 _AGAIN = 2.0  # seconds between one attempt to cut a call and the next
@@ -82,12 +82,13 @@ class Clock:
     Attributes:
         device: What is waited for at the end of a call.
         limit: Seconds after which a call is cut.
+        budget: Seconds after which it is not repeated.
         seconds: The times so far.
         peak: Most memory that a call held.
     """
 
-    def __init__(self, device: torch.device, limit: float) -> None:
-        self.device, self.limit = device, limit
+    def __init__(self, device: torch.device, limit: float, budget: float = BUDGET) -> None:
+        self.device, self.limit, self.budget = device, limit, budget
         self.seconds: list[float] = []
         self.peak: int | None = None
 
@@ -109,7 +110,11 @@ class Clock:
         total, count = sum(self.seconds), len(self.seconds)
         if count == 0 or (count == 1 and twice and total < _ONCE):
             return False
-        return count >= _MOST or total > _BUDGET
+        return count >= _MOST or total > self.budget
+
+    def again(self) -> Clock:
+        """A clock for another kind of call, set alike."""
+        return Clock(self.device, self.limit, self.budget)
 
     def line(self) -> Line:
         """Median, and the first, which loads and compiles and counts only where it is the only one."""
@@ -124,19 +129,20 @@ class Clock:
         }
 
 
-def measurements(case: Case, accelerator: torch.device, limit: float) -> Iterator[Line]:
+def measurements(case: Case, accelerator: torch.device, limit: float, budget: float = BUDGET) -> Iterator[Line]:
     """A line per mode of the case, or one that says what went wrong in the place of those that are missing.
 
     Args:
         case: What to measure.
         accelerator: What "gpu" stands for.
         limit: Seconds after which a call is cut.
+        budget: Seconds after which it is not repeated.
     """
     device = torch.device("cpu") if case.device == "cpu" else accelerator
     release(device)
     held = held_bytes(device)
     modes = iter(case.modes)
-    measured = {"evaluate": _evaluations, "fit": _fits, "ask": _asks}[case.task](case, device, limit)
+    measured = {"evaluate": _evaluations, "fit": _fits, "ask": _asks}[case.task](case, Clock(device, limit, budget))
     found: Line = {}
     try:
         with warnings.catch_warnings():
@@ -165,8 +171,8 @@ def _fitted_data(case: Case, seed: int) -> tuple[Array, Array]:
     return X, -(y - y.mean()) / y.std() + noise
 
 
-def _evaluations(case: Case, device: torch.device, limit: float) -> Iterator[Line]:
-    clock = Clock(device, limit)
+def _evaluations(case: Case, clock: Clock) -> Iterator[Line]:
+    device = clock.device
     X, y = _fitted_data(case, 0)
     gp = stock.model(torch.as_tensor(X), torch.as_tensor(y))
     rng = np.random.default_rng(0)
@@ -201,8 +207,8 @@ def _evaluations(case: Case, device: torch.device, limit: float) -> Iterator[Lin
     yield clock.line() | more
 
 
-def _fits(case: Case, device: torch.device, limit: float) -> Iterator[Line]:
-    clock, seed = Clock(device, limit), 0
+def _fits(case: Case, clock: Clock) -> Iterator[Line]:
+    device, seed = clock.device, 0
     more: Line = {}
     while not clock.enough(twice=case.provider == "gpbo"):
         X, y = _fitted_data(case, seed)
@@ -222,48 +228,48 @@ def _host(device: torch.device) -> Line:
     return {"host_path": "compiled" if available() else "plain torch"} if device.type == "cpu" else {}
 
 
-def _asks(case: Case, device: torch.device, limit: float) -> Iterator[Line]:
+def _asks(case: Case, clock: Clock) -> Iterator[Line]:
     if case.provider == "botorch":
-        clock, seed = Clock(device, limit), 0
+        seed = 0
         while not clock.enough(twice=False):
-            X, y = (torch.as_tensor(part).to(device) for part in _data(case.n, case.d, seed))
+            X, y = (torch.as_tensor(part).to(clock.device) for part in _data(case.n, case.d, seed))
             clock.time(stock.ask, X, -y, case.q)
             seed += 1
         yield clock.line()
         return
-    yield from _our_asks(case, device, limit)
+    yield from _our_asks(case, clock)
 
 
-def _our_asks(case: Case, device: torch.device, limit: float) -> Iterator[Line]:
+def _our_asks(case: Case, clock: Clock) -> Iterator[Line]:
     """Asks through ``gpbo.Optimizer``, in the modes of the case."""
-    name = {"auto": "auto", "cpu": "cpu"}.get(case.device, str(device))
+    name = {"auto": "auto", "cpu": "cpu"}.get(case.device, str(clock.device))
     objective = Objective(case.d)
-    clock, seed = Clock(device, limit), 0
+    seed = 0
     while not clock.enough(twice=True):
         opt = gpbo.Optimizer(gpbo.Space.from_bounds([0.0] * case.d, [1.0] * case.d), seed=seed, device=name)
         opt.add(*_data(case.n, case.d, seed))
         batch = clock.time(opt.ask, case.q)
         seed += 1
-    yield clock.line() | _reported(opt, device)
-    clock = Clock(device, limit)
+    yield clock.line() | _reported(opt)
+    clock = clock.again()
     while not clock.enough(twice=True):
         opt.tell(batch[:1], objective(batch.x[:1]))
         if case.q > 1:
             opt.forget(batch[1:])
         batch = clock.time(opt.ask, case.q)
-    yield clock.line() | _reported(opt, device)
+    yield clock.line() | _reported(opt)
     if "refit" not in case.modes:
         return
-    clock, rng = Clock(device, limit), np.random.default_rng(0)
+    clock, rng = clock.again(), np.random.default_rng(0)
     while not clock.enough(twice=True):
         opt.tell(batch, objective(batch.x))
         X = rng.random((math.ceil(case.n / 100) + 1, case.d))
         opt.add(X, objective(X))
         batch = clock.time(opt.ask, case.q)
-    yield clock.line() | _reported(opt, device)
+    yield clock.line() | _reported(opt)
 
 
-def _reported(opt: gpbo.Optimizer, device: torch.device) -> Line:
+def _reported(opt: gpbo.Optimizer) -> Line:
     """What the last ask says of itself, and how many observations its model holds."""
     report = opt.last_ask
     assert report is not None
@@ -294,7 +300,7 @@ def serve(cases: TextIO, results: TextIO, accelerator: torch.device) -> None:
     answer({"ready": True})
     for text in cases:
         wanted = json.loads(text)
-        for line in measurements(Case(**wanted["case"]), accelerator, wanted["limit"]):
+        for line in measurements(Case(**wanted["case"]), accelerator, wanted["limit"], wanted["budget"]):
             ends = line.pop("ends", False)
             answer(line)
             if ends:

@@ -20,13 +20,14 @@ from typing import NoReturn
 import torch
 
 from benchmarks import record
-from benchmarks.gpu import cases, report, stages
+from benchmarks.gpu import cases, measure, report, stages
 from benchmarks.gpu.device import description, file_name
 from benchmarks.record import Line
 
 RESULTS = Path(__file__).parent / "results"
 SMOKE = record.ROOT / ".cache" / "gpu"
 SECONDS = 530.0
+_TINY_BUDGET = 0.05
 _AGAIN = ("deadline", "not run", "failed")  # outcomes of what a later run measures again
 
 
@@ -105,8 +106,9 @@ def run(options: argparse.Namespace) -> int:
         return min(until, time.time() + share * total)
 
     before = [json.loads(text) for text in options.resume.read_text().splitlines()] if options.resume else []
+    late = {line["stage"] for line in before if line["outcome"] == "deadline"} - {"case"}  # stages that go together
     again = {line.get("case") for line in before if line["outcome"] in _AGAIN}
-    kept = [line for line in before if line["stage"] != "check" and line["outcome"] not in _AGAIN]
+    kept = [line for line in before if line["stage"] not in {"check", *late} and line["outcome"] not in _AGAIN]
     kept = [line for line in kept if line["stage"] != "case" or line["case"] not in again]
     out = options.out or (SMOKE if smoke else RESULTS)
     results = Results(out / file_name(made), made, kept)
@@ -127,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
         results.add(stages.kernels(shares.kernels * total / 3, for_(shares.kernels)))
     last = until - shares.closing * total
     closing = 0.0 if "threshold" in done or not right else shares.thresholds * total
-    measured = stages.Cases(accelerator, last - closing, right)
+    measured = stages.Cases(accelerator, last - closing, right, _TINY_BUDGET if smoke else measure.BUDGET)
     matrix = cases.TINY if smoke else cases.Matrix()
     results.add(measured.measure(matrix, [line for line in kept if line["stage"] == "case"]))
     if closing:

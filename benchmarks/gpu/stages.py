@@ -136,6 +136,7 @@ class Cases:
         accelerator: What "gpu" stands for.
         until: Time, in seconds since 1970, at which the last case ends.
         right: Whether the engine passed its check; if not, only stock BoTorch is measured.
+        budget: Seconds of a measurement after which it is not repeated.
         ours: Seconds that gpbo took on the GPU, by task, n and d, with nothing carried.
         cut: Cases that took too long, or had no memory.
         bounds: Seconds that those took at least.
@@ -144,6 +145,7 @@ class Cases:
     accelerator: str
     until: float
     right: bool = True
+    budget: float = 1.5
     ours: dict[tuple[str, int, int], float] = field(default_factory=dict)
     cut: list[Case] = field(default_factory=list)
     bounds: dict[str, float] = field(default_factory=dict)
@@ -203,7 +205,7 @@ class Cases:
                 yield {"outcome": "deadline"}
                 return
             brief = min(allowed, left)
-            process.send(json.dumps({"case": asdict(case), "limit": brief}))
+            process.send(json.dumps({"case": asdict(case), "limit": brief, "budget": self.budget}))
             said = False
             while True:
                 text = process.next(min(2.0 * brief + _PATIENCE, self.until + _GRACE - time.time()))

@@ -53,6 +53,8 @@ def main() -> None:
     for d in (6, 20):
         for n in options.sizes:
             if time.time() > options.until:
+                line = {"suite": "thresholds", "n": n, "d": d, "gpu": name, "outcome": "deadline"}
+                record.append(options.out, line | made)
                 print(f"n={n:5d} d={d:3d}  not measured: no time is left")
                 continue
             times = {device: seconds(n, d, device) for device in ("cpu", options.device)}
