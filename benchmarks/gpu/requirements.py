@@ -33,7 +33,14 @@ def core() -> dict[str, str]:
 
 def missing(names: list[str]) -> list[str]:
     """Those that cannot be found."""
-    return [name for name in names if importlib.util.find_spec(name) is None]
+
+    def found(name: str) -> bool:
+        try:
+            return importlib.util.find_spec(name) is not None
+        except ImportError:  # a finder may refuse a name
+            return False
+
+    return [name for name in names if not found(name)]
 
 
 def table(names: list[str]) -> str:
