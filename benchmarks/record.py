@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -13,17 +14,23 @@ from typing import Any
 Line = dict[str, Any]
 ROOT = Path(__file__).parent.parent
 PACKAGES = (
-    *("gpbo", "torch", "gpytorch", "botorch", "numpy", "scipy", "optuna", "scikit-learn"),
+    *("gpbo", "torch", "gpytorch", "botorch", "numpy", "scipy", "numba", "triton", "optuna", "scikit-learn"),
     *("ax-platform", "cma", "hyperopt", "scikit-optimize", "smac", "coco-experiment"),
 )
 
 
 def origin() -> Line:
-    """Versions, commit and time; "dirty" when the code differs from the commit."""
+    """Versions, commit and time; "dirty" when the code differs from the commit.
+
+    A copy of the code without its history has no commit, unless GPBO_COMMIT in the environment names it; whether it
+    differs from that is not known then.
+    """
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    changes = _git("status", "--porcelain", "--", "gpbo", "kernels", "benchmarks/**/*.py")
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
-        "commit": _git("rev-parse", "--short=12", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--", "gpbo", "kernels", "benchmarks/**/*.py")),
+        "commit": commit or os.environ.get("GPBO_COMMIT"),
+        "dirty": bool(changes) if commit else None,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -57,4 +64,8 @@ def _version(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    """What git says; nothing where there is no git, or no repository."""
+    try:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""

@@ -110,14 +110,14 @@ class Objective:
         return values
 
 
-def observations(n: int, d: int, objective: Objective) -> tuple[Array, Array]:
+def observations(n: int, d: int, objective: Objective, seed: int = 0) -> tuple[Array, Array]:
     """What a study has seen by then: half of it Sobol points, half of it steps about the best so far, ever shorter."""
     if not n:
         return np.empty((0, d)), np.empty(0)
     half = n - n // 2
-    X = qmc.Sobol(d, seed=0).random_base2((half - 1).bit_length())[:half]
+    X = qmc.Sobol(d, seed=seed).random_base2((half - 1).bit_length())[:half]
     y = objective(X)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     deviations = np.geomspace(_WIDEST, _NARROWEST, _ROUNDS) * min(1.0, _REFERENCE / d) ** 0.5
     for deviation, rows in zip(deviations, np.array_split(np.arange(half, n), _ROUNDS), strict=True):
         near = np.clip(X[y.argmin()] + deviation * rng.standard_normal((len(rows), d)), 0.0, 1.0)

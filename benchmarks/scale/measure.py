@@ -18,6 +18,7 @@ from dataclasses import asdict
 import numpy as np
 
 import gpbo
+from benchmarks import stock
 from benchmarks.record import Line
 from benchmarks.scale.cases import CASES, Array, Case, Objective, observations
 
@@ -73,35 +74,24 @@ def distinct(batch: Array, known: Array, q: int) -> bool:
     return len(batch) == q and len(asked) == q and not asked & seen
 
 
-def _warm_up(stock: bool) -> None:
+def _warm_up(compared: bool) -> None:
     """Imports, and compiles or loads what is compiled."""
     X, y = observations(60, 3, Objective(3))
     opt = gpbo.Optimizer(gpbo.Space.from_bounds([0.0] * 3, [1.0] * 3), seed=0, device="cpu")
     opt.add(X, y)
     opt.ask()
     opt.ask(20)
-    if stock:
+    if compared:
         _stock(X[:12], y[:12], 2)
 
 
 def _stock(X: Array, y: Array, q: int) -> Array:
-    """BoTorch: model, fit, qLogEI point after point."""
+    """BoTorch's ask."""
     import torch
-    from botorch.acquisition import qLogExpectedImprovement
-    from botorch.fit import fit_gpytorch_mll
-    from botorch.models import SingleTaskGP
-    from botorch.optim import optimize_acqf
-    from gpytorch.mlls import ExactMarginalLogLikelihood
 
-    targets = -torch.as_tensor(y)[:, None]
-    box = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(2, X.shape[1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = SingleTaskGP(torch.as_tensor(X), targets)
-        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
-        function = qLogExpectedImprovement(model, targets.max())
-        found, _ = optimize_acqf(function, box, q, 10, raw_samples=512, sequential=True)
-    points: Array = found.detach().numpy()
+        points: Array = stock.ask(torch.as_tensor(X), -torch.as_tensor(y), q).numpy()
     return points
 
 

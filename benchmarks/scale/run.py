@@ -9,21 +9,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import queue
-import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import record
+from benchmarks.processes import Lines
 from benchmarks.record import Line
 from benchmarks.scale.cases import CASES, Case
 from benchmarks.scale.limits import holds, limits
 
 RESULTS = Path(__file__).parent / "results"
 _PREPARATION = 600.0  # seconds for imports, compilation and data, which are not measured
+_ENDING = 60.0  # seconds that a process may take to end after its last line
 
 
 def watched(command: list[str], expected: int, timeout: float, environment: dict[str, str]) -> Iterator[Line]:
@@ -31,54 +29,31 @@ def watched(command: list[str], expected: int, timeout: float, environment: dict
 
     For one that took too long, or ended before it was there, a line says so; for those after it, "not reached".
     """
-    process = subprocess.Popen(
-        command, env=environment, cwd=record.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-    errors: list[str] = []
-    assert process.stdout is not None
-    assert process.stderr is not None
-    out, err = process.stdout, process.stderr
-
-    def read() -> None:
-        for text in out:
-            lines.put(text)
-        lines.put("")  # the process has ended
-
-    threads = [threading.Thread(target=read), threading.Thread(target=lambda: errors.append(err.read()))]
-    for thread in threads:
-        thread.start()
-    done, trouble = 0, ""
-    try:
-        began, allowed, ready = time.monotonic(), _PREPARATION, False
+    done, trouble, message = 0, "", ""
+    with Lines(command, environment) as process:
+        allowed, ready = _PREPARATION, False
         while done < expected and not trouble:
             try:
-                text = lines.get(timeout=max(0.0, began + allowed - time.monotonic()))
-            except queue.Empty:
+                text = process.next(allowed)
+            except TimeoutError:
                 trouble = "timeout"
                 break
-            if not text:
+            if text is None:
                 trouble = "failed"
             elif not ready:
                 ready = json.loads(text).get("ready", False)
             else:
                 done += 1
                 yield json.loads(text)
-            began, allowed = time.monotonic(), timeout
-    finally:
-        process.kill() if trouble or done < expected else process.wait()
-        process.wait()
-        for thread in threads:
-            thread.join()
-        out.close()
-        err.close()
+            allowed = timeout
+        message = process.end(0.0 if trouble == "timeout" else _ENDING)
     for index in range(done, expected):
         if index > done:
             yield {"outcome": "not reached"}
         elif trouble == "timeout":
             yield {"outcome": "timeout", "seconds": allowed}
         else:
-            yield {"outcome": "failed", "message": f"exit status {process.returncode}: {errors[0][-1000:]}"}
+            yield {"outcome": "failed", "message": message}
 
 
 def measure(case: Case, threads: int, timeout: float) -> Iterator[Line]:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 import gpbo
+from benchmarks import stock
 from benchmarks.optimization.peers import PROVIDERS, Provider
 from benchmarks.speed.cases import Case, objective, observations
 
@@ -40,20 +41,14 @@ def _space(d: int) -> gpbo.Space:
 
 
 def _model(n: int, d: int, seed: int) -> Any:
-    from botorch.models import SingleTaskGP
-
     X, y = observations(n, d, seed, _NOISE)
-    return SingleTaskGP(torch.as_tensor(X), -torch.as_tensor(y)[:, None])
+    return stock.model(torch.as_tensor(X), -torch.as_tensor(y))
 
 
 def cold_fit_stock(case: Case, seed: int) -> list[float]:
     """BoTorch's fit of its default model."""
-    from botorch.fit import fit_gpytorch_mll
-    from gpytorch.mlls import ExactMarginalLogLikelihood
-
     model = _model(case.n, case.d, seed)
-    mll = ExactMarginalLogLikelihood(model.likelihood, model)
-    return [_timed(lambda: fit_gpytorch_mll(mll))]
+    return [_timed(lambda: stock.fit(model))]
 
 
 def cold_fit_ours(case: Case, seed: int) -> list[float]:
@@ -73,10 +68,8 @@ def carried_refit_ours(case: Case, seed: int) -> list[float]:
     X, y = observations(case.n - 1, case.d, seed, _NOISE)
     rng = np.random.default_rng(seed)
     new = np.clip(X[y.argmin()] + 0.1 * rng.standard_normal((1, case.d)), 0.0, 1.0)  # as a loop would add it
-    from botorch.models import SingleTaskGP
-
     X, y = np.vstack([X, new]), np.append(y, objective(new) + _NOISE * rng.standard_normal())
-    problem, _ = read_model(SingleTaskGP(torch.as_tensor(X), -torch.as_tensor(y)[:, None]))
+    problem, _ = read_model(stock.model(torch.as_tensor(X), -torch.as_tensor(y)))
     return [_timed(lambda: fit(problem, before))]
 
 
@@ -93,24 +86,8 @@ def cold_ask_ours(case: Case, seed: int) -> list[float]:
 
 def cold_ask_stock(case: Case, seed: int) -> list[float]:
     """BoTorch: model, fit, LogEI (one by one with pending points for q > 1), search with local starts."""
-    from botorch.acquisition import LogExpectedImprovement, qLogExpectedImprovement
-    from botorch.fit import fit_gpytorch_mll
-    from botorch.models import SingleTaskGP
-    from botorch.optim import optimize_acqf
-    from gpytorch.mlls import ExactMarginalLogLikelihood
-
     X, y = (torch.as_tensor(part) for part in observations(case.n, case.d, seed))
-    box = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(2, case.d)
-
-    def ask() -> None:
-        model = SingleTaskGP(X, -y[:, None])
-        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
-        best = -y.min()
-        function = LogExpectedImprovement(model, best) if case.q == 1 else qLogExpectedImprovement(model, best)
-        options: dict[str, bool | float | int | str] = {"sample_around_best": True}
-        optimize_acqf(function, box, case.q, 10, raw_samples=512, sequential=case.q > 1, options=options)
-
-    return [_timed(ask)]
+    return [_timed(lambda: stock.ask(X, -y, case.q, {"sample_around_best": True}))]
 
 
 def loop(make: Callable[..., Provider], ours: bool, case: Case, seed: int) -> list[float]:

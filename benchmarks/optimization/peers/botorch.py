@@ -5,12 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from botorch.acquisition import AcquisitionFunction, LogExpectedImprovement, qLogExpectedImprovement
-from botorch.fit import fit_gpytorch_mll
-from botorch.models import SingleTaskGP
-from botorch.optim import optimize_acqf
-from gpytorch.mlls import ExactMarginalLogLikelihood
 
+from benchmarks import stock
 from benchmarks.optimization.peers.base import Params
 from gpbo import Space
 
@@ -37,18 +33,8 @@ class BoTorch:
     def ask(self, q: int) -> list[Params]:
         """The next points to evaluate."""
         x = torch.from_numpy(self.space.encode(self.params))
-        y = -torch.tensor(self.values, dtype=torch.float64).unsqueeze(-1)
-        model = SingleTaskGP(x, y)
-        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
-        acquisition: AcquisitionFunction
-        if q == 1:
-            acquisition = LogExpectedImprovement(model, best_f=y.max())
-        else:
-            acquisition = qLogExpectedImprovement(model, best_f=y.max())
-        bounds = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(2, self.space.dim)
-        found, _ = optimize_acqf(
-            acquisition, bounds, q=q, num_restarts=10, raw_samples=512, options=self.options, sequential=q > 1
-        )
+        y = -torch.tensor(self.values, dtype=torch.float64)
+        found = stock.ask(x, y, q, self.options)
         return self.space.decode(self.space.snap(found.numpy()))
 
     def tell(self, params: list[Params], values: list[float]) -> None:
