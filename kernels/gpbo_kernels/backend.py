@@ -29,7 +29,8 @@ def _checked(choice: str | None) -> str | None:
     return choice
 
 
-_choice: ContextVar[str | None] = ContextVar("choice", default=_checked(os.environ.get("GPBO_KERNELS") or None))
+_PROCESS = _checked(os.environ.get("GPBO_KERNELS") or None)
+_choice: ContextVar[str | None] = ContextVar("choice", default=_PROCESS)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ def _exponential(x, out):
 
 
 def exponential(x: Tensor) -> Tensor:
-    """exp of one number, shape (1,)."""
+    """The exponential of one number, shape (1,)."""
     out = torch.empty_like(x)
     with backend.device_of(x):
         _exponential[(1,)](x, out)
