@@ -56,3 +56,18 @@ def squared_distance(
         p1 += step1  # pointers move, as k * step could leave int32
         p2 += step2
     return squared
+
+
+@triton.jit
+def triangle_tile(t, tiles):
+    """Row and column, column <= row, of tile t of the tiles (tiles + 1) / 2 of a lower triangle, in integers.
+
+    Rows are taken in pairs of equal sum, the shortest with the longest, so that every pair is as wide.
+    """
+    odd = tiles % 2  # then the longest row stands alone
+    width = tiles + 1 - odd
+    pair = t // width
+    place = t % width
+    short = pair + 1 - odd  # tiles of the shorter row of the pair
+    in_short = place < short
+    return tl.where(in_short, short - 1, tiles - 1 - pair), tl.where(in_short, place, place - short)
