@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -26,50 +27,43 @@ GRADIENT = {
 ONES = {"k_column": 1, "slope_column": 1}  # as Triton specialises contiguous rows
 
 
-def _compile(cases: list[dict[str, Any]], cache: Path) -> list[dict[str, int]]:
-    pytest.importorskip("triton", reason="Triton is not installed: no kernel is compiled")
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    environment["TRITON_CACHE_DIR"] = str(cache)
-    command = [sys.executable, str(Path(__file__).with_name("compilation.py"))]
-    done = subprocess.run(
-        command, input=json.dumps(cases), env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode == 3:
-        pytest.skip(f"Triton's compiler does not run here: {done.stderr.splitlines()[-1]}")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def _covariance(kind: str, dtype: str, symmetric: bool, side: int, warps: int, **more: Any) -> dict[str, Any]:
+def _covariance(kind: str, dtype: str, symmetric: bool, side: int = 32, warps: int = 4, **more: Any) -> dict[str, Any]:
     constants = {"KIND": kind, "SYMMETRIC": symmetric, "SIDE": side} | more.pop("ones", ONES)
     return COVARIANCE | {"dtype": dtype, "constants": constants, "warps": warps, **more}
 
 
 def _gradient(kind: str, dtype: str, **more: Any) -> dict[str, Any]:
-    constants = {"KIND": kind, "SIDE": 32} | more.pop("ones", {"inverse_column": 1})
+    constants = {"KIND": kind, "SIDE": 64, "ROWS": 8} | more.pop("ones", {"inverse_column": 1})
     return GRADIENT | {"dtype": dtype, "constants": constants, "warps": 1, **more}
 
 
-@pytest.mark.parametrize("dtype", ["fp64", "fp32"])
-def test_covariance_compiles_for_every_kind(dtype: str, tmp_path: Path) -> None:
-    cases = [_covariance(kind, dtype, True, 32, 4) for kind in KINDS]
-    cases += [_covariance(kind, dtype, False, 32, 4, absent=["diagonal", "slope", "scale"]) for kind in KINDS]
-    cases += [_covariance("matern12", dtype, True, 64, 16)]  # the tile for many dimensions, and the most registers
-    used = _compile(cases, tmp_path)
-    assert max(each["stack"] for each in used) <= 64, used  # bytes a thread: what spills is not in the loop
+WIDE = ["k_row", "k_batch", "slope_row", "slope_batch", "diagonal_batch", "z1_batch", "z2_batch"]
+EVERY = list(itertools.product(KINDS, ("fp64", "fp32")))
+CASES = {
+    **{f"covariance {kind} {dtype}": _covariance(kind, dtype, True) for kind, dtype in EVERY},
+    **{f"gradient {kind} {dtype}": _gradient(kind, dtype) for kind, dtype in EVERY},
+    **{
+        f"cross covariance {kind}": _covariance(kind, "fp64", False, absent=["diagonal", "slope", "scale"])
+        for kind in KINDS
+    },
+    "cross slope": _covariance("matern32", "fp32", False, absent=["diagonal", "k", "scale"]),
+    "covariance in many dimensions": _covariance("matern12", "fp64", True, 64, 16),
+    "covariance with int64 strides": _covariance("matern52", "fp64", True, wide=WIDE),
+    "cross covariance by columns": _covariance("rbf", "fp64", False, ones={"k_row": 1, "slope_row": 1}, wide=WIDE[1:2]),
+    "gradient with int64 strides": _gradient("matern52", "fp64", wide=["inverse_row", "inverse_batch", "z_batch"]),
+    "gradient by columns": _gradient("matern52", "fp64", ones={"inverse_row": 1}),
+}
 
 
-@pytest.mark.parametrize("dtype", ["fp64", "fp32"])
-def test_lengthscale_gradients_compile_for_every_kind(dtype: str, tmp_path: Path) -> None:
-    used = _compile([_gradient(kind, dtype) for kind in KINDS], tmp_path)
-    assert max(each["stack"] for each in used) <= 256, used
-
-
-def test_strides_may_exceed_int32_and_run_along_columns(tmp_path: Path) -> None:
-    strides = ["k_row", "k_batch", "slope_row", "slope_batch", "diagonal_batch", "z1_batch", "z2_batch"]
-    columns = {"k_row": 1, "slope_row": 1}
-    cases = [_covariance("matern52", "fp64", symmetric, 32, 4, wide=strides) for symmetric in (False, True)]
-    cases += [_covariance("rbf", "fp64", False, 32, 4, ones=columns, absent=["scale", "diagonal"], wide=strides[1:2])]
-    cases += [_gradient("matern52", "fp64", wide=["inverse_row", "inverse_batch", "z_batch"])]
-    cases += [_gradient("matern52", "fp64", ones={"inverse_row": 1})]
-    assert len(_compile(cases, tmp_path)) == len(cases)
+def test_kernels_compile_and_stay_in_registers(tmp_path: Path) -> None:
+    pytest.importorskip("triton", reason="Triton is not installed: no kernel is compiled")
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["TRITON_CACHE_DIR"] = str(tmp_path)
+    command = [sys.executable, str(Path(__file__).with_name("compilation.py"))]
+    cases = json.dumps(list(CASES.values()))
+    done = subprocess.run(command, input=cases, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode == 3:
+        pytest.skip(f"Triton's compiler does not run here: {done.stderr.splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    spilled = {name: used["stack"] for name, used in zip(CASES, json.loads(done.stdout), strict=True)}
+    assert max(spilled.values()) <= 64, spilled  # bytes a thread; more would be traffic in the loops
