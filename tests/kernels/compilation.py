@@ -57,7 +57,13 @@ def main() -> None:
     except Exception as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(3)
-    print(json.dumps([resources(compiled(case)) for case in json.load(sys.stdin)]))
+    used = []
+    for case in json.load(sys.stdin):
+        try:
+            used.append(resources(compiled(case)))
+        except Exception as error:
+            raise RuntimeError(f"does not compile: {case}") from error
+    print(json.dumps(used))
 
 
 if __name__ == "__main__":
