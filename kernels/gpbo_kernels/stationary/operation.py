@@ -101,7 +101,7 @@ class _Covariance(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, kind: str, X1: Tensor, X2: Tensor, lengthscale: Tensor) -> Tensor:
-        ctx.kind = kind
+        ctx.kind, ctx.choice = kind, backend.chosen()
         ctx.same = X1 is X2
         ctx.save_for_backward(X1, X2, lengthscale)
         Z1 = X1 / lengthscale
@@ -117,7 +117,8 @@ class _Covariance(torch.autograd.Function):
             r = torch.where(squared > 0.0, squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt(), 0.0)
             slope = profile(ctx.kind, r)[1]
         else:
-            slope = _one(ctx.kind, Z1, None if ctx.same else Z2, 1)
+            with backend.use(ctx.choice):
+                slope = _one(ctx.kind, Z1, None if ctx.same else Z2, 1)
         W = upstream * slope
         along1, along2 = _weighted_differences(ctx.kind, W, Z1, Z2)
         g1 = (along1 / lengthscale).sum_to_size(X1.shape) if ctx.needs_input_grad[1] else None
