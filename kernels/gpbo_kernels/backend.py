@@ -65,7 +65,7 @@ def fused(*tensors: Tensor) -> bool:
 
     Returns:
         True if Triton runs here, the tensors are on one CUDA device and all of float64 or all of float32, and autograd
-        wants no graph of them. A Triton that is there and cannot compile for the device is warned of once a process.
+        wants no graph of them. A Triton that is there and cannot compile for the device is warned of once.
 
     Raises:
         RuntimeError: If ``use("fused")`` is on and Triton or the tensors do not allow it.
