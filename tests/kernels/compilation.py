@@ -17,14 +17,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
-
-TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
-
 
 def compiled(case: dict[str, Any]) -> Any:
+    import triton  # not where pytest looks for examples: it may be missing
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
     kernel = getattr(importlib.import_module(case["module"]), case["kernel"])
     constants = dict(case["constants"]) | dict.fromkeys(case.get("absent", ()))
     signature = {}
@@ -40,10 +38,13 @@ def compiled(case: dict[str, Any]) -> Any:
 
 
 def resources(program: Any) -> dict[str, int]:
+    import triton
+
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(program.asm["cubin"])
         file.flush()
-        command = [str(TOOLS / "cuobjdump"), "-res-usage", file.name]
+        command = [str(tool), "-res-usage", file.name]
         report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     used = re.search(r"REG:(\d+) STACK:(\d+)", report)
     assert used is not None, report

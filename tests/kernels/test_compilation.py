@@ -26,7 +26,21 @@ GRADIENT = {
 ONES = {"k_column": 1, "slope_column": 1}  # as Triton specialises contiguous rows
 
 
-def _covariance(kind: str, dtype: str, symmetric: bool, side: int = 32, warps: int = 4, **more: Any) -> dict[str, Any]:
+def _compile(cases: list[dict[str, Any]], cache: Path) -> list[dict[str, int]]:
+    pytest.importorskip("triton", reason="Triton is not installed: no kernel is compiled")
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["TRITON_CACHE_DIR"] = str(cache)
+    command = [sys.executable, str(Path(__file__).with_name("compilation.py"))]
+    done = subprocess.run(
+        command, input=json.dumps(cases), env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode == 3:
+        pytest.skip(f"Triton's compiler does not run here: {done.stderr.splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def _covariance(kind: str, dtype: str, symmetric: bool, side: int, warps: int, **more: Any) -> dict[str, Any]:
     constants = {"KIND": kind, "SYMMETRIC": symmetric, "SIDE": side} | more.pop("ones", ONES)
     return COVARIANCE | {"dtype": dtype, "constants": constants, "warps": warps, **more}
 
@@ -36,47 +50,31 @@ def _gradient(kind: str, dtype: str, **more: Any) -> dict[str, Any]:
     return GRADIENT | {"dtype": dtype, "constants": constants, "warps": 1, **more}
 
 
-WIDE = ["k_row", "k_batch", "slope_row", "slope_batch", "diagonal_batch", "z1_batch", "z2_batch"]
-
-
-def _of_kind(kind: str) -> dict[str, dict[str, Any]]:
+def _of_kind(kind: str) -> list[dict[str, Any]]:
     """Both kernels in both precisions."""
-    return {
-        f"covariance of {kind}, float64": _covariance(kind, "fp64", True),
-        f"covariance of {kind}, float32": _covariance(kind, "fp32", True),
-        f"cross covariance of {kind}": _covariance(kind, "fp64", False, absent=["diagonal", "slope", "scale"]),
-        f"gradients of {kind}, float64": _gradient(kind, "fp64"),
-        f"gradients of {kind}, float32": _gradient(kind, "fp32"),
-    }
-
-
-LAYOUTS = {
-    "cross slope": _covariance("matern32", "fp32", False, absent=["diagonal", "k", "scale"]),
-    "covariance in many dimensions": _covariance("matern12", "fp64", True, 64, 16),
-    "covariance with int64 strides": _covariance("matern52", "fp64", True, wide=WIDE),
-    "cross covariance by columns": _covariance("rbf", "fp64", False, ones={"k_row": 1, "slope_row": 1}, wide=WIDE[1:2]),
-    "gradients with int64 strides": _gradient("matern52", "fp64", wide=["inverse_row", "inverse_batch", "z_batch"]),
-    "gradients by columns": _gradient("matern52", "fp64", ones={"inverse_row": 1}),
-}
-OTHERS = {name: case for kind in KINDS if kind != "matern12" for name, case in _of_kind(kind).items()}
+    cross = _covariance(kind, "fp64", False, 32, 4, absent=["diagonal", "slope", "scale"])
+    precisions = ("fp64", "fp32")
+    symmetric, gradients = (
+        (_covariance(kind, dtype, True, 32, 4) for dtype in precisions),
+        (_gradient(kind, dtype) for dtype in precisions),
+    )
+    return [cross, *symmetric, *gradients]
 
 
 @pytest.mark.parametrize(
-    "cases",
-    [
-        pytest.param(_of_kind("matern12"), id="matern12"),  # which needs the most registers
-        pytest.param(OTHERS | LAYOUTS, id="the others", marks=pytest.mark.slow),
-    ],
+    "kinds", [["matern12"], pytest.param([k for k in KINDS if k != "matern12"], marks=pytest.mark.slow)]
 )
-def test_kernels_compile_and_stay_in_registers(cases: dict[str, dict[str, Any]], tmp_path: Path) -> None:
-    pytest.importorskip("triton", reason="Triton is not installed: no kernel is compiled")
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    environment["TRITON_CACHE_DIR"] = str(tmp_path)
-    command = [sys.executable, str(Path(__file__).with_name("compilation.py"))]
-    text = json.dumps(list(cases.values()))
-    done = subprocess.run(command, input=text, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode == 3:
-        pytest.skip(f"Triton's compiler does not run here: {done.stderr.splitlines()[-1]}")
-    assert done.returncode == 0, done.stderr
-    spilled = {name: used["stack"] for name, used in zip(cases, json.loads(done.stdout), strict=True)}
-    assert max(spilled.values()) <= 64, spilled  # bytes a thread; more would be traffic in the loops
+def test_covariance_and_gradients_compile(kinds: list[str], tmp_path: Path) -> None:
+    used = _compile([case for kind in kinds for case in _of_kind(kind)], tmp_path)
+    assert max(each["stack"] for each in used) <= 64, used  # bytes a thread; more would be traffic in the loops
+
+
+@pytest.mark.slow
+def test_strides_may_exceed_int32_and_run_along_columns(tmp_path: Path) -> None:
+    strides = ["k_row", "k_batch", "slope_row", "slope_batch", "diagonal_batch", "z1_batch", "z2_batch"]
+    columns = {"k_row": 1, "slope_row": 1}
+    cases = [_covariance("matern52", "fp64", symmetric, 32, 4, wide=strides) for symmetric in (False, True)]
+    cases += [_covariance("rbf", "fp64", False, 32, 4, ones=columns, absent=["scale", "diagonal"], wide=strides[1:2])]
+    cases += [_gradient("matern52", "fp64", wide=["inverse_row", "inverse_batch", "z_batch"])]
+    cases += [_gradient("matern52", "fp64", ones={"inverse_row": 1})]
+    assert len(_compile(cases, tmp_path)) == len(cases)
