@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from gpbo.acquisition.improvement import DISAPPOINTMENT, Indices, Mark
-from gpbo.acquisition.log_improvement import log_improvement
 from gpbo.models.spec import Array
 from gpbo.models.torch_posterior import TorchPosterior
 from gpbo.numerics import memory
+from gpbo_kernels.improvement import log_improvement
 
 _MIN_VARIANCE = 1e-12
 
