@@ -62,10 +62,10 @@ def covariance_and_slope(
         want = (out[0] is not None, out[1] is not None)
     if not backend.fused(Z1, *tensors):
         K, S = reference.covariance_and_slope(kind, Z1, Z2, scale, diagonal, *(out or (None, None)))
-        if out is None:
-            K, S = K.expand(shape).contiguous(), S.expand(shape).contiguous()
         if K is S and all(want):
             S = S.clone()  # what callers do to one must not show in the other
+        if out is None:
+            K, S = K.expand(shape).contiguous(), S.expand(shape).contiguous()
         return K if want[0] else None, S if want[1] else None
     from gpbo_kernels.stationary import fused
 
