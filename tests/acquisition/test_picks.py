@@ -149,6 +149,21 @@ def test_an_undefined_acquisition_is_refused():
         picks_in(acquisition)
 
 
+def test_another_acquisition_picks_by_its_own_values():
+    class Lowest(TorchImprovement):
+        def values(self, U):
+            return -super().values(U)
+
+    def lowest(problem, theta, best, normals):
+        return Lowest(TorchPosterior(problem, theta, CPU), best, normals)
+
+    acquisition = make(lowest)
+    screen = acquisition.screen(points(40, seed=9))
+    values = screen.values()
+    assert acquisition.pick(screen, values, 2)[0][0] == values.argmax()
+    assert acquisition.pick(screen, values, 2)[0] != picks_in(make(plain_torch), 2)
+
+
 @pytest.mark.gpu
 def test_picks_on_a_gpu_are_those_on_the_host():
     def on_gpu(problem, theta, best, normals):
