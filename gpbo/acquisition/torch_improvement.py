@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpbo.acquisition.improvement import DISAPPOINTMENT, Indices, Mark
-from gpbo.acquisition.log_improvement import log_improvement
+from gpbo.acquisition.improvement import DISAPPOINTMENT, Indices, Mark, Screen
+from gpbo.acquisition.picks import pick_one_by_one
+from gpbo.acquisition.torch_picks import follow_on_device, pick_on_device
 from gpbo.models.spec import Array
 from gpbo.models.torch_posterior import TorchPosterior
 from gpbo.numerics import memory
+from gpbo_kernels.improvement import log_improvement
 
 _MIN_VARIANCE = 1e-12
 
@@ -140,6 +142,16 @@ class TorchImprovement:
             rows = p.L[start:]
             fantasies = p.constant + (rows @ p.beta)[:, None] + rows[:, self.first :] @ self.normals[:j]
             self.best = torch.maximum(self.best, fantasies.amax(0))
+
+    def follow(self, U: Array) -> list[Mark]:
+        """Conditions on points as ``fantasise`` does; what had been conditioned on before each of them."""
+        return follow_on_device(self, U)
+
+    def pick(self, screen: Screen, values: Array, q: int) -> tuple[list[int], list[Mark]]:
+        """Picks q candidates one after the other; see ``Improvement.pick``."""
+        if type(self) is not TorchImprovement:  # picks on the device are by log expected improvement
+            return pick_one_by_one(self, screen, values, q)
+        return pick_on_device(self, screen, values, q)
 
     def screen(self, U: Array) -> TorchScreen:
         """The candidates U as a set to choose starts from."""
