@@ -414,7 +414,7 @@ def test_a_region_knows_all_pending_points_in_its_box():
     condition = posterior.condition
     posterior.condition = lambda U: (seen.append(len(U)), condition(U))[1]
     composer = Composer(space, Candidates(space), data, X[:0], set(), rng)
-    composer.in_region(Region(posterior, X, float(y.max()), box), 1, 64)
+    composer.in_region(Region(posterior, X, float(y.max()), box, None), 1, 64)
     assert sum(seen) >= box.contains(pending).sum() > 300
 
 

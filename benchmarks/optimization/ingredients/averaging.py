@@ -6,13 +6,17 @@ hyperparameters' posterior in place of Markov chains, or over the two kernels we
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from benchmarks.optimization.ingredients.patches import Patches
+from gpbo.acquisition.improvement import Improvement
 from gpbo.models.host_posterior import NotPositiveDefinite
 from gpbo.models.spec import Array
 from gpbo.search.greedy import FIRST
@@ -49,8 +53,6 @@ def _draws(fitted: Fitted, rng: np.random.Generator, count: int = _DRAWS) -> lis
 
 
 def _kernels(fitted: Fitted, rng: np.random.Generator) -> list[tuple[Any, Array, float]]:
-    from dataclasses import replace
-
     kind = fitted.carry.kind.split("/")[0]
     found = {name: fit for name, fit in fitted.carry.fits.items() if name.split("/")[0] == kind}
     models = []
@@ -72,48 +74,44 @@ def _averaged(patches: Patches, models_of: Any) -> None:
 
     def in_whole(
         self: Any, posterior: Any, best: float | None, baseline: Array, ranked: Array, q: int, candidates: int
-    ) -> None:
+    ) -> int:
         if q > 1 or best is None:
-            original(self, posterior, best, baseline, ranked, q, candidates)
-            return
+            return original(self, posterior, best, baseline, ranked, q, candidates)
         acquisitions, weights = [], []
         for problem, theta, weight in models_of(held[0], self._rng):
             try:
-                model = surrogate.factorised(problem, theta, posterior_device())
+                model = surrogate.factorised(problem, theta, torch.device("cpu"))
             except NotPositiveDefinite:
                 continue
-            acquisitions.append(self._improvement(model, best, self._under_way(), self._data.failed, baseline, q))
+            acquisition, _ = self._improvement(model, best, self._under_way(), self._data.failed, baseline, q)
+            acquisitions.append(acquisition)
             weights.append(weight)
         if not acquisitions:
-            original(self, posterior, best, baseline, ranked, q, candidates)
-            return
+            return original(self, posterior, best, baseline, ranked, q, candidates)
         share = np.array(weights) - logsumexp(weights)
         pool = self._candidates.draw(ranked[:5], self._rng, candidates)
         values = logsumexp([a.values(pool.U) + w for a, w in zip(acquisitions, share, strict=True)], axis=0)
         order = np.argsort(-values, kind="stable")
         wide, near = order[order < pool.spread], order[order >= pool.spread]
         half = FIRST.starts // 2
-        points = [self._climb(acquisitions, share, u) for u in pool.U[[*wide[:half], *near[:half]]]]
+        points = [_climb(acquisitions, share, u) for u in pool.U[[*wide[:half], *near[:half]]]]
         points.sort(key=lambda each: each[1])
         found = self._space.snap(np.array([point for point, _ in points]))
         self.chosen.take([found, pool.U[order]], self._rng)
-
-    def climb(self: Any, acquisitions: Any, share: Array, start: Array) -> tuple[Array, float]:
-        def negative(u: Array) -> tuple[float, Array]:
-            parts = [a.values_and_gradients(u[None]) for a in acquisitions]
-            logs = np.array([value[0] for value, _ in parts]) + share
-            total = float(logsumexp(logs))
-            gradient = np.exp(logs - total) @ np.array([gradient[0] for _, gradient in parts])
-            return -total, -gradient
-
-        result = minimize(negative, start, jac=True, bounds=[(0.0, 1.0)] * len(start), method="L-BFGS-B")
-        return result.x, float(result.fun)
-
-    def posterior_device() -> Any:
-        import torch
-
-        return torch.device("cpu")
+        missing: int = self._tally("LogEI", q, len(self.chosen))
+        return missing
 
     patches.set(policy.Strategy, "_search", search)
     patches.set(Composer, "in_whole", in_whole)
-    Composer._climb = climb  # type: ignore[attr-defined]
+
+
+def _climb(acquisitions: Sequence[Improvement], share: Array, start: Array) -> tuple[Array, float]:
+    def negative(u: Array) -> tuple[float, Array]:
+        parts = [a.values_and_gradients(u[None]) for a in acquisitions]
+        logs = np.array([value[0] for value, _ in parts]) + share
+        total = float(logsumexp(logs))
+        gradient = np.exp(logs - total) @ np.array([gradient[0] for _, gradient in parts])
+        return -total, -gradient
+
+    result = minimize(negative, start, jac=True, bounds=[(0.0, 1.0)] * len(start), method="L-BFGS-B")
+    return result.x, float(result.fun)

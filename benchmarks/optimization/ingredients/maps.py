@@ -87,4 +87,5 @@ def _yeo_johnson(u: Floats, power: float) -> Floats:
 def winsorised(y: Floats) -> Floats:
     """Outcomes (maximised), raised to the lower quartile less 1.5 times the distance of the quartiles."""
     low, high = np.percentile(y, [25, 75])
-    return np.maximum(y, low - 1.5 * (high - low))
+    clipped: Floats = np.maximum(y, low - 1.5 * (high - low))
+    return clipped

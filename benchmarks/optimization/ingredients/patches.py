@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -11,15 +13,28 @@ class Patches:
     def __init__(self) -> None:
         self._before: list[tuple[Any, str, Any]] = []
 
-    def set(self, owner: Any, name: str, value: Any) -> Any:
-        """Replaces an attribute that is there, and returns what it was."""
-        before = getattr(owner, name)
-        self._before.append((owner, name, before))
+    def set(self, owner: Any, name: str, value: Any) -> None:
+        """Replaces an attribute that is there."""
+        self._before.append((owner, name, getattr(owner, name)))
         setattr(owner, name, value)
-        return before
+
+    def wrap(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+        """Replaces an attribute by what is made of it."""
+        self.set(owner, name, make(getattr(owner, name)))
 
     def undo(self) -> None:
         """Puts everything back, the last first."""
         while self._before:
             owner, name, value = self._before.pop()
             setattr(owner, name, value)
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Replaces an attribute for the block."""
+    patches = Patches()
+    patches.set(owner, name, value)
+    try:
+        yield
+    finally:
+        patches.undo()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from benchmarks.optimization.ingredients.patches import Patches
+from benchmarks.optimization.ingredients.patches import Patches, replaced
 from gpbo.models.fit import fit
 from gpbo.models.spec import Array, Prior
-from gpbo.strategy import policy, surrogate
+from gpbo.strategy import policy, regimes, surrogate
 from gpbo.strategy.surrogate import Fitted
 
 _COARSE = 0.03  # least noise, as a share of the outcomes' variance, of a model that is to see the large features only
@@ -22,30 +23,39 @@ def _stalled(data: Any) -> bool:
     return since >= max(5, data.X.shape[1]) and since % 2 == 1
 
 
+def _searching(patches: Patches, instead: Callable[..., Any]) -> None:
+    """Lets ``instead`` search when a study has stalled; it gets the engine's own search first."""
+
+    def make(original: Any) -> Any:
+        def search(self: Any, data: Any, fitted: Fitted, also: Array, q: int, *arguments: Any) -> Any:
+            if q > 1 or not _stalled(data):
+                return original(self, data, fitted, also, q, *arguments)
+            return instead(original, self, data, fitted, also, q, *arguments)
+
+        return search
+
+    patches.wrap(policy.Strategy, "_search", make)
+
+
 def paths(patches: Patches) -> None:
     """A sample path's optimum."""
-    original = policy.Strategy._search
+    plan = regimes.plan
 
-    def search(self: Any, data: Any, fitted: Fitted, also: Array, q: int, *arguments: Any) -> Any:
-        if q > 1 or not _stalled(data):
-            return original(self, data, fitted, also, q, *arguments)
-        before = policy.plan
-        policy.plan = lambda *a, **named: replace(before(*a, **named), local=(0,), whole=0, paths=q)
-        try:
-            return original(self, data, fitted, also, q, *arguments)
-        finally:
-            policy.plan = before
+    def search(original: Any, self: Any, data: Any, fitted: Fitted, also: Array, q: int, *arguments: Any) -> Any:
+        def only_paths(*a: Any, **named: Any) -> Any:
+            return replace(plan(*a, **named), local=(0,), whole=0, paths=q)
 
-    patches.set(policy.Strategy, "_search", search)
+        with replaced(policy, "plan", only_paths):
+            return original(self, data, fitted, also, q, *arguments)
+
+    _searching(patches, search)
 
 
 def coarse(patches: Patches) -> None:
     """A model that takes small ripples for noise."""
-    original = policy.Strategy._search
 
-    def search(self: Any, data: Any, fitted: Fitted, *arguments: Any) -> Any:
-        q = arguments[1]
-        if q > 1 or not _stalled(data) or fitted.problem.known is not None:
+    def search(original: Any, self: Any, data: Any, fitted: Fitted, *arguments: Any) -> Any:
+        if fitted.problem.known is not None:
             return original(self, data, fitted, *arguments)
         spec = replace(fitted.problem.spec, noise=Prior(), noise_bounds=(_COARSE, 10.0), initial_noise=0.1)
         problem = replace(fitted.problem, spec=spec)
@@ -53,11 +63,7 @@ def coarse(patches: Patches) -> None:
         posterior = surrogate.factorised(problem, theta, self._device(len(data.y)))
         smooth = posterior.smoothed(problem.y)
         other = replace(fitted, problem=problem, theta=theta, posterior=posterior)
-        before = policy.Strategy._incumbents
-        policy.Strategy._incumbents = lambda *_: (smooth, float(smooth.max()))
-        try:
+        with replaced(policy.Strategy, "_incumbents", lambda *_: (smooth, float(smooth.max()))):
             return original(self, data, other, *arguments)
-        finally:
-            policy.Strategy._incumbents = before
 
-    patches.set(policy.Strategy, "_search", search)
+    _searching(patches, search)

@@ -12,9 +12,11 @@ import numpy as np
 from benchmarks.optimization.ingredients import averaging, maps, stall
 from benchmarks.optimization.ingredients.patches import Patches
 from gpbo import Space
+from gpbo.models import spec as spec_module
 from gpbo.models.spec import Array, Bounds, Prior
-from gpbo.search import candidates, gradient, greedy, mixed
-from gpbo.strategy import composition, policy, regimes, surrogate
+from gpbo.search import candidates, gradient, greedy
+from gpbo.search.box import Box
+from gpbo.strategy import composition, policy, regimes, regions, surrogate
 
 Change = Callable[[Patches], None]
 SINGLE = ("sequential", "bbob")
@@ -52,7 +54,7 @@ def _spec(**changes: Any) -> Change:
     """Other priors, bounds or parts of the model; a value that is a function is called with the dimension."""
 
     def change(patches: Patches) -> None:
-        original = surrogate.default_spec
+        original = spec_module.default_spec
 
         def spec(kind: str, d: int, *, infer_noise: bool = True) -> Any:
             made = original(kind, d, infer_noise=infer_noise)
@@ -86,7 +88,7 @@ def _starts(count: int) -> Change:
 
 def _raw(count: int) -> Change:
     def change(patches: Patches) -> None:
-        original = policy.plan
+        original = regimes.plan
         patches.set(policy, "plan", lambda *a, **named: replace(original(*a, **named), candidates=count))
 
     return change
@@ -117,12 +119,12 @@ def _no_region(patches: Patches) -> None:
 
 
 def _unturned(patches: Patches) -> None:
-    original = policy.regions_around
+    original = regions.regions_around
     patches.set(policy, "regions_around", lambda *a, **named: original(*a, **(named | {"turn": False})))
 
 
 def _thompson(patches: Patches) -> None:
-    original = policy.plan
+    original = regimes.plan
     patches.set(policy, "plan", lambda n, q, *a, **named: replace(original(n, q, *a, **named), whole=0, paths=q))
     patches.set(composition, "EXPLOIT", 1.0)
 
@@ -143,7 +145,7 @@ def _relaxed(patches: Patches) -> None:
     """Integers and categories as if they were continuous, rounded at the end."""
 
     def maximise(acquisition: Any, space: Any, starts: Array, effort: Any, box: Any = None) -> tuple[Array, Array]:
-        box = box or mixed.Box.whole(space.dim)
+        box = box or Box.whole(space.dim)
         lower, upper = np.broadcast_to(box.lower, starts.shape), np.broadcast_to(box.upper, starts.shape)
         points = space.snap(gradient.climb(acquisition, starts, lower, upper, effort)[0])
         return points, acquisition.values(points)
