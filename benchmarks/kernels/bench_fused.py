@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -154,52 +156,78 @@ def timed(case: Case, choice: backend.Choice, device: torch.device, repeats: int
     return {"p20": p20, "p50": p50, "p80": p80, "extra_mb": peak}
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cuda", "cpu"))
-    parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--sizes", nargs="+", help="points x dimensions, like 4000x20")
-    parser.add_argument("--kinds", nargs="+", default=["matern52", "rbf"], choices=KINDS)
-    parser.add_argument("--dtypes", nargs="+", default=["float64"], choices=DTYPES)
-    options = parser.parse_args(arguments)
+def parser(description: str | None, out: Path, kinds: list[str]) -> argparse.ArgumentParser:
+    """Options that the benchmarks of fused kernels share."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--out", type=Path, default=out)
+    made.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cuda", "cpu"))
+    made.add_argument("--repeats", type=int, default=20)
+    made.add_argument("--seconds", type=float, default=math.inf, help="no case is begun after so many")
+    made.add_argument("--sizes", nargs="+", help="points x dimensions, like 4000x20")
+    made.add_argument("--kinds", nargs="+", default=kinds, choices=KINDS)
+    return made
+
+
+def compare(
+    options: argparse.Namespace, dtype: str, sizes: Sequence[str], make: Callable[[str, int, int], Iterable[Case]]
+) -> None:
+    """Checks and times the cases of all sizes and kinds in one dtype; prints a row and appends lines for each.
+
+    Args:
+        options: Of the command line.
+        dtype: Name of the dtype.
+        sizes: Where the command line names none.
+        make: From kind, points and dimensions to cases.
+    """
+    began = time.monotonic()
     device, made = torch.device(options.device), record.origin()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else record.processor()
+    bandwidth, rate = speed(DTYPES[dtype], device, options.repeats)
+    print(f"{name}, {dtype}: {bandwidth / 1e9:.0f} GB/s, {rate / 1e12:.2f} TFLOP/s")
+    fused = runs_fused(torch.zeros(1, dtype=DTYPES[dtype], device=device))
+    for size, kind in itertools.product(options.sizes or sizes, options.kinds):
+        n, d = (int(part) for part in size.split("x"))
+        for case in make(kind, n, d):
+            if time.monotonic() - began > options.seconds:
+                print(f"Stopped after {options.seconds:g} s, before {case.name} of {kind} at {size}.")
+                return
+            floor = 1e3 * max(case.bytes / bandwidth, case.flop / rate)
+            checked = fused and check(case)
+            shown = f"{case.name:<37}{kind:<9} n={n:<6} d={d:<5} floor {floor:9.3f} ms"
+            for choice in CHOICES if fused else CHOICES[:1]:
+                line = {
+                    "suite": "kernels",
+                    "case": f"{case.name}/{kind}",
+                    "provider": choice,
+                    "sizes": {"n": n, "d": d},
+                    "dtype": dtype,
+                    "seed": 0,
+                    "metric": "time of a call",
+                    "unit": "ms",
+                    **timed(case, choice, device, options.repeats),
+                    "checked": checked,
+                    "floor": floor,
+                    "bytes": case.bytes,
+                    "flop": case.flop,
+                    "bandwidth": bandwidth,
+                    "rate": rate,
+                    "repeats": options.repeats,
+                    "device": name,
+                    "threads": torch.get_num_threads(),
+                }
+                record.append(options.out, line | made)
+                shown += f"  {choice} {line.get('p50', math.nan):9.3f} ms"
+            print(shown)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    made = parser(__doc__, RESULTS, ["matern52", "rbf"])
+    made.add_argument("--dtypes", nargs="+", default=["float64"], choices=DTYPES)
+    options = made.parse_args(arguments)
+    device = torch.device(options.device)
     for dtype in options.dtypes:
-        bandwidth, rate = speed(DTYPES[dtype], device, options.repeats)
-        print(f"{name}, {dtype}: {bandwidth / 1e9:.0f} GB/s, {rate / 1e12:.2f} TFLOP/s")
-        fused = runs_fused(torch.zeros(1, dtype=DTYPES[dtype], device=device))
-        for size, kind in itertools.product(options.sizes or SIZES[device.type], options.kinds):
-            n, d = (int(part) for part in size.split("x"))
-            for case in cases(kind, n, d, DTYPES[dtype], device):
-                floor = 1e3 * max(case.bytes / bandwidth, case.flop / rate)
-                checked = fused and check(case)
-                shown = f"{case.name:<31}{kind:<9} n={n:<6} d={d:<5} floor {floor:9.3f} ms"
-                for choice in CHOICES if fused else CHOICES[:1]:
-                    line = {
-                        "suite": "kernels",
-                        "case": f"{case.name}/{kind}",
-                        "provider": choice,
-                        "sizes": {"n": n, "d": d},
-                        "dtype": dtype,
-                        "seed": 0,
-                        "metric": "time of a call",
-                        "unit": "ms",
-                        **timed(case, choice, device, options.repeats),
-                        "checked": checked,
-                        "floor": floor,
-                        "bytes": case.bytes,
-                        "flop": case.flop,
-                        "bandwidth": bandwidth,
-                        "rate": rate,
-                        "repeats": options.repeats,
-                        "device": name,
-                        "threads": torch.get_num_threads(),
-                    }
-                    record.append(options.out, line | made)
-                    shown += f"  {choice} {line.get('p50', float('nan')):9.3f} ms"
-                print(shown)
+        compare(options, dtype, SIZES[device.type], partial(cases, dtype=DTYPES[dtype], device=device))
 
 
 if __name__ == "__main__":

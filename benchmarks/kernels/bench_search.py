@@ -9,8 +9,6 @@ runs, as on a CPU, only the reference has lines.
 
 from __future__ import annotations
 
-import argparse
-import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks import record
-from benchmarks.kernels.bench_fused import CHOICES, Case, check, runs_fused, speed, timed
-from gpbo_kernels import KINDS, covariance_and_slope
+from benchmarks.kernels.bench_fused import Case, compare, parser
+from gpbo_kernels import covariance_and_slope
 from gpbo_kernels.greedy import pick
 from gpbo_kernels.improvement import log_expected_improvement
 from gpbo_kernels.paths import PathSet, path_gradients, prepared
@@ -131,50 +128,17 @@ OPERATIONS = {"improvement": improvement, "picks": picks, "paths": paths}
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cuda", "cpu"))
-    parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--sizes", nargs="+", help="observations x dimensions, like 4000x20")
-    parser.add_argument("--kinds", nargs="+", default=["matern52"], choices=KINDS)
-    parser.add_argument("--operations", nargs="+", default=list(OPERATIONS), choices=OPERATIONS)
-    parser.add_argument("--small", action="store_true", help="few restarts, candidates and paths: does it run at all?")
-    options = parser.parse_args(arguments)
-    device, made = torch.device(options.device), record.origin()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else record.processor()
-    bandwidth, rate = speed(torch.float64, device, options.repeats)
-    print(f"{name}: {bandwidth / 1e9:.0f} GB/s, {rate / 1e12:.2f} TFLOP/s")
-    fused = runs_fused(torch.zeros(1, dtype=torch.float64, device=device))
-    for size, kind, op in itertools.product(options.sizes or SIZES[device.type], options.kinds, options.operations):
-        n, d = (int(part) for part in size.split("x"))
-        for case in OPERATIONS[op](kind, n, d, device, options.small):
-            floor = 1e3 * max(case.bytes / bandwidth, case.flop / rate)
-            checked = fused and check(case)
-            shown = f"{case.name:<37}{kind:<9} n={n:<6} d={d:<5} floor {floor:9.3f} ms"
-            for choice in CHOICES if fused else CHOICES[:1]:
-                line = {
-                    "suite": "kernels",
-                    "case": f"{case.name}/{kind}",
-                    "provider": choice,
-                    "sizes": {"n": n, "d": d},
-                    "dtype": "float64",
-                    "seed": 0,
-                    "metric": "time of a call",
-                    "unit": "ms",
-                    **timed(case, choice, device, options.repeats),
-                    "checked": checked,
-                    "floor": floor,
-                    "bytes": case.bytes,
-                    "flop": case.flop,
-                    "bandwidth": bandwidth,
-                    "rate": rate,
-                    "repeats": options.repeats,
-                    "device": name,
-                    "threads": torch.get_num_threads(),
-                }
-                record.append(options.out, line | made)
-                shown += f"  {choice} {line.get('p50', float('nan')):9.3f} ms"
-            print(shown)
+    made = parser(__doc__, RESULTS, ["matern52"])
+    made.add_argument("--operations", nargs="+", default=list(OPERATIONS), choices=OPERATIONS)
+    made.add_argument("--small", action="store_true", help="few restarts, candidates and paths: does it run at all?")
+    options = made.parse_args(arguments)
+    device = torch.device(options.device)
+
+    def cases(kind: str, n: int, d: int) -> Iterator[Case]:
+        for operation in options.operations:
+            yield from OPERATIONS[operation](kind, n, d, device, options.small)
+
+    compare(options, "float64", SIZES[device.type], cases)
 
 
 if __name__ == "__main__":

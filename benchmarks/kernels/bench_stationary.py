@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -70,10 +71,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="no size is begun after so many")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    made = record.origin()
+    made, began = record.origin(), time.monotonic()
     for kind, (n, d) in itertools.product(KINDS, SIZES):
+        if time.monotonic() - began > options.seconds:
+            print(f"Stopped after {options.seconds:g} s, before {kind} at n={n}, d={d}.")
+            return
         generator = torch.Generator().manual_seed(0)
         X = torch.rand(n, d, dtype=torch.float64, generator=generator)
         weights = torch.randn(n, n, dtype=torch.float64, generator=generator)
