@@ -55,7 +55,8 @@ def factor(kind: str, Z: Tensor) -> Tensor:
     """Cholesky factor of the covariance of points with some noise."""
     K, _ = covariance_and_slope(kind, Z, scale=SCALE, diagonal=NOISE, want=(True, False))
     assert K is not None
-    return torch.linalg.cholesky(K)
+    L: Tensor = torch.linalg.cholesky(K)
+    return L
 
 
 def improvement(kind: str, n: int, d: int, device: torch.device, small: bool) -> Iterator[Case]:

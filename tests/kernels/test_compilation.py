@@ -112,7 +112,7 @@ PATH = {
     "kernel": "_path_kernel",
     "pointers": ["z", "W", "phase", "Z", "weights", "update", "scale", "amplitude", "constant", "out"],
     "types": {"owner": "*i64"},
-    "warps": 4,
+    "warps": 1,
 }
 
 
@@ -143,8 +143,12 @@ def test_picks_compile(dtype: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", ["fp64", "fp32"])
 def test_paths_compile(dtype: str, tmp_path: Path) -> None:
     cases = []
-    for kind, gradient, dimensions in [("matern52", 1, 32), ("matern12", 1, 4), ("rbf", 0, 8), ("matern52", 1, 128)]:
-        constants = {"KIND": kind, "GRADIENT": gradient, "DIMENSIONS": dimensions, "ROWS": 8, "COLUMNS": 64}
+    for kind, gradient, whole, rows, dimensions in [
+        *(("matern52", 1, 1, 1, 32), ("matern12", 1, 1, 2, 16), ("matern32", 1, 1, 4, 8), ("rbf", 0, 1, 4, 2)),
+        *(("matern52", 1, 0, 1, 32), ("rbf", 0, 0, 1, 32)),
+    ]:
+        sizes = {"ROWS": rows, "COLUMNS": 32, "DIMENSIONS": dimensions}
+        constants = {"KIND": kind, "GRADIENT": gradient, "WHOLE": whole} | sizes
         cases.append(PATH | {"dtype": dtype, "constants": constants})
     used = _compile(cases, tmp_path)
     assert max(each["stack"] for each in used) <= 128, used  # the reduction of large angles takes some
