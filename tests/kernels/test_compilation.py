@@ -51,14 +51,11 @@ def _gradient(kind: str, dtype: str, **more: Any) -> dict[str, Any]:
 
 
 def _of_kind(kind: str) -> list[dict[str, Any]]:
-    """Both kernels in both precisions."""
-    cross = _covariance(kind, "fp64", False, 32, 4, absent=["diagonal", "slope", "scale"])
-    precisions = ("fp64", "fp32")
-    symmetric, gradients = (
-        (_covariance(kind, dtype, True, 32, 4) for dtype in precisions),
-        (_gradient(kind, dtype) for dtype in precisions),
-    )
-    return [cross, *symmetric, *gradients]
+    """Both kernels in both precisions, without what callers may leave out, and with the tile for many dimensions."""
+    cases = [_covariance(kind, dtype, True, 32, 4) for dtype in ("fp64", "fp32")]
+    cases += [_gradient(kind, dtype) for dtype in ("fp64", "fp32")]
+    cases += [_covariance(kind, "fp64", False, 32, 4, absent=["diagonal", "slope", "scale"])]
+    return [*cases, _covariance(kind, "fp64", True, 64, 16, absent=["k", "scale", "diagonal"])]
 
 
 @pytest.mark.parametrize(
