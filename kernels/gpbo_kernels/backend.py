@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -23,14 +23,14 @@ _DTYPES = (torch.float64, torch.float32)
 _CHOICES = (None, "reference", "fused")
 
 
-def _checked(choice: str | None) -> str | None:
+def _checked(choice: str | None) -> Choice | None:
     if choice not in _CHOICES:
         raise ValueError(f"unknown implementation {choice!r}; use 'reference', 'fused' or None")
-    return choice
+    return cast("Choice | None", choice)
 
 
 _PROCESS = _checked(os.environ.get("GPBO_KERNELS") or None)
-_choice: ContextVar[str | None] = ContextVar("choice", default=_PROCESS)
+_choice: ContextVar[Choice | None] = ContextVar("choice", default=_PROCESS)
 
 
 @contextmanager
@@ -52,6 +52,11 @@ def use(choice: Choice | None) -> Iterator[None]:
         _choice.reset(token)
 
 
+def chosen() -> Choice | None:
+    """What ``use`` asks for here. Autograd runs ``backward`` in threads of its own, which ``use`` does not reach."""
+    return _choice.get()
+
+
 def fused(*tensors: Tensor) -> bool:
     """Whether the fused kernel is to take these tensors.
 
@@ -60,7 +65,7 @@ def fused(*tensors: Tensor) -> bool:
 
     Returns:
         True if Triton runs here, the tensors are on one CUDA device and all of float64 or all of float32, and autograd
-        wants no graph of them. A Triton that is there and cannot compile for the device is warned of once a process.
+        wants no graph of them. A Triton that is there and cannot compile for the device is warned of once.
 
     Raises:
         RuntimeError: If ``use("fused")`` is on and Triton or the tensors do not allow it.

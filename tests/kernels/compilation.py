@@ -17,14 +17,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
-
-TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
-
 
 def compiled(case: dict[str, Any]) -> Any:
+    import triton  # not where pytest looks for examples: it may be missing
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
     kernel = getattr(importlib.import_module(case["module"]), case["kernel"])
     constants = dict(case["constants"]) | dict.fromkeys(case.get("absent", ()))
     signature = {}
@@ -42,10 +40,13 @@ def compiled(case: dict[str, Any]) -> Any:
 
 
 def resources(program: Any) -> dict[str, int]:
+    import triton
+
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(program.asm["cubin"])
         file.flush()
-        command = [str(TOOLS / "cuobjdump"), "-res-usage", file.name]
+        command = [str(tool), "-res-usage", file.name]
         report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     used = re.search(r"REG:(\d+) STACK:(\d+)", report)
     assert used is not None, report
@@ -59,7 +60,13 @@ def main() -> None:
     except Exception as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(3)
-    print(json.dumps([resources(compiled(case)) for case in json.load(sys.stdin)]))
+    used = []
+    for case in json.load(sys.stdin):
+        try:
+            used.append(resources(compiled(case)))
+        except Exception as error:
+            raise RuntimeError(f"does not compile: {case}") from error
+    print(json.dumps(used))
 
 
 if __name__ == "__main__":

@@ -44,8 +44,13 @@ def _assert_right(got: Tensor, kind: str, Z: Tensor, a: Tensor, inverse: Tensor,
 
 @CHOICES
 @DTYPES
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("n", "d"), [(1, 1), (3, 2), (17, 5), (33, 1), (65, 33)])
+@pytest.mark.parametrize(
+    ("kind", "n", "d"),
+    [
+        *((kind, n, d) for kind in KINDS for n, d in ((3, 2), (33, 5))),
+        *(("rbf", n, d) for n, d in ((1, 1), (17, 33), (65, 1))),
+    ],
+)
 def test_sum_over_all_pairs(
     choice: backend.Choice, kind: str, n: int, d: int, dtype: torch.dtype, device: torch.device
 ) -> None:
@@ -97,15 +102,35 @@ def test_repeated_and_close_points(choice: backend.Choice, kind: str, dtype: tor
 
 @CHOICES
 def test_same_input_same_bits(choice: backend.Choice, device: torch.device) -> None:
-    arguments = _problem(100, 7, device=device, dtype=torch.float64)
+    arguments = _problem(70, 3, device=device, dtype=torch.float64)
     with use(choice):
         assert torch.equal(lengthscale_gradients("rbf", *arguments), lengthscale_gradients("rbf", *arguments))
 
 
+def test_scratch_memory_need_not_be_clean(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = _problem(70, 2, 2, device=device, dtype=torch.float64)
+    empty = torch.Tensor.new_empty
+    monkeypatch.setattr(torch.Tensor, "new_empty", lambda *a, **options: empty(*a, **options).fill_(torch.nan))
+    with use("fused"):
+        got = lengthscale_gradients("matern52", *arguments)
+    _assert_right(got, "matern52", *arguments)
+
+
+@CHOICES
+def test_no_points_no_dimensions_and_no_batches(choice: backend.Choice, device: torch.device) -> None:
+    Z, a, inverse = _problem(3, 2, 2, device=device, dtype=torch.float64)
+    with use(choice):
+        assert torch.equal(
+            lengthscale_gradients("rbf", Z[:, :0], a[:, :0], inverse[:, :0, :0]), torch.zeros(2, 2).to(Z)
+        )
+        assert lengthscale_gradients("rbf", Z[..., :0], a, inverse).shape == (2, 0)
+        assert lengthscale_gradients("rbf", Z[:0], a[:0], inverse[:0]).shape == (0, 2)
+
+
 def test_tiles_in_several_launches(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     fused = pytest.importorskip("gpbo_kernels.likelihood.fused")
-    monkeypatch.setattr(fused, "_PARTIAL_SUMS", 2 * 3 * 4)  # two tiles of each matrix a launch, of ten
-    arguments = _problem(100, 4, 3, device=device, dtype=torch.float64)
+    monkeypatch.setattr(fused, "_PARTIAL_SUMS", 2 * 8 * 3 * 2)  # two tiles of each matrix a launch, of three
+    arguments = _problem(70, 2, 3, device=device, dtype=torch.float64)
     with use("fused"):
         got = lengthscale_gradients("matern32", *arguments)
     _assert_right(got, "matern32", *arguments)

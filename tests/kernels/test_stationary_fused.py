@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import threading
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from gpbo_kernels import KINDS, backend, covariance, covariance_and_slope, use
 from gpbo_kernels.stationary import reference
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}  # of the largest entry
-SIZES = [(1, 1, 1), (3, 17, 2), (33, 65, 5), (65, 3, 33)]
+SIZES = [(1, 1, 1), (3, 17, 2), (33, 65, 5), (35, 3, 33)]
 DTYPES = pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])
 
 
@@ -214,6 +215,28 @@ def test_gradients_of_the_covariance(kind: str, symmetric: bool, device: torch.d
     _assert_same(*values)
     for got, right in zip(*gradients, strict=True):
         _assert_same(got, right)
+
+
+@pytest.mark.parametrize("choice", ["fused", "reference"])
+def test_derivative_is_computed_as_the_value_was(
+    choice: backend.Choice, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+
+    def fused(*tensors: torch.Tensor) -> bool:
+        taken.append(backend.chosen())
+        return backend_fused(*tensors)
+
+    backend_fused = backend.fused
+    monkeypatch.setattr(backend, "fused", fused)
+    X = _points(4, 2, dtype=torch.float64, device=device).requires_grad_()
+    with use(choice):
+        value = covariance("rbf", X, X, torch.ones(1, 2).to(X)).sum()
+    thread = threading.Thread(target=value.backward)
+    thread.start()
+    thread.join()
+    assert X.grad is not None
+    assert set(taken) == {choice}
 
 
 def test_second_derivative_of_a_fused_covariance(device: torch.device) -> None:

@@ -25,7 +25,7 @@ def lengthscale_gradients(kind: str, Z: Tensor, a: Tensor, inverse: Tensor, lowe
     n = Z.shape[-2]
     Z = Z - Z.mean(-2, keepdim=True)  # differences do not see it, and squares lose less
     step = max(1, _PAIRS // max(1, inverse.shape[:-2].numel() * n))
-    total = torch.zeros_like(Z[..., 0, :])
+    total = Z.new_zeros(*Z.shape[:-2], Z.shape[-1])
     for first in range(0, n, step):
         last = min(n, first + step)
         block = inverse[..., first:last, :]

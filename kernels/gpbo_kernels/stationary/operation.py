@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gpbo_kernels import backend
 from gpbo_kernels.stationary import reference
-from gpbo_kernels.stationary.reference import check_kind, profile
+from gpbo_kernels.stationary.reference import check_kind, distance, profile
 
 
 def covariance_and_slope(
@@ -86,18 +86,26 @@ def _weighted_differences(kind: str, W: Tensor, Z1: Tensor, Z2: Tensor) -> tuple
     return torch.stack([part.sum(-1) for part in parts], -1), -torch.stack([part.sum(-2) for part in parts], -1)
 
 
+def _one(kind: str, Z1: Tensor, Z2: Tensor | None, index: int) -> Tensor:
+    """The covariance (index 0) or the slope (1) alone."""
+    other = Z1 if Z2 is None else Z2
+    if not backend.fused(Z1, other):
+        return profile(kind, distance(Z1, other))[index]
+    matrix = covariance_and_slope(kind, Z1, Z2, want=(index == 0, index == 1))[index]
+    assert matrix is not None
+    return matrix
+
+
 class _Covariance(torch.autograd.Function):
     """k(X1, X2) with gradients in both inputs and the lengthscales; n1 x n2 memory, never n1 x n2 x d."""
 
     @staticmethod
     def forward(ctx: Any, kind: str, X1: Tensor, X2: Tensor, lengthscale: Tensor) -> Tensor:
-        ctx.kind = kind
-        ctx.same = X1.data_ptr() == X2.data_ptr() and X1.shape == X2.shape and X1.stride() == X2.stride()
+        ctx.kind, ctx.choice = kind, backend.chosen()
+        ctx.same = X1 is X2
         ctx.save_for_backward(X1, X2, lengthscale)
         Z1 = X1 / lengthscale
-        k, _ = covariance_and_slope(kind, Z1, None if ctx.same else X2 / lengthscale, want=(True, False))
-        assert k is not None
-        return k
+        return _one(kind, Z1, None if ctx.same else X2 / lengthscale, 0)
 
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[None, Tensor | None, Tensor | None, Tensor | None]:
@@ -109,9 +117,8 @@ class _Covariance(torch.autograd.Function):
             r = torch.where(squared > 0.0, squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt(), 0.0)
             slope = profile(ctx.kind, r)[1]
         else:
-            _, S = covariance_and_slope(ctx.kind, Z1, None if ctx.same else Z2, want=(False, True))
-            assert S is not None
-            slope = S
+            with backend.use(ctx.choice):
+                slope = _one(ctx.kind, Z1, None if ctx.same else Z2, 1)
         W = upstream * slope
         along1, along2 = _weighted_differences(ctx.kind, W, Z1, Z2)
         g1 = (along1 / lengthscale).sum_to_size(X1.shape) if ctx.needs_input_grad[1] else None
