@@ -51,14 +51,11 @@ def _gradient(kind: str, dtype: str, **more: Any) -> dict[str, Any]:
 
 
 def _of_kind(kind: str) -> list[dict[str, Any]]:
-    """Both kernels in both precisions."""
-    cross = _covariance(kind, "fp64", False, 32, 4, absent=["diagonal", "slope", "scale"])
-    precisions = ("fp64", "fp32")
-    symmetric, gradients = (
-        (_covariance(kind, dtype, True, 32, 4) for dtype in precisions),
-        (_gradient(kind, dtype) for dtype in precisions),
-    )
-    return [cross, *symmetric, *gradients]
+    """Both kernels in both precisions, without what callers may leave out, and with the tile for many dimensions."""
+    cases = [_covariance(kind, dtype, True, 32, 4) for dtype in ("fp64", "fp32")]
+    cases += [_gradient(kind, dtype) for dtype in ("fp64", "fp32")]
+    cases += [_covariance(kind, "fp64", False, 32, 4, absent=["diagonal", "slope", "scale"])]
+    return [*cases, _covariance(kind, "fp64", True, 64, 16, absent=["k", "scale", "diagonal"])]
 
 
 @pytest.mark.parametrize(
@@ -117,39 +114,47 @@ PATH = {
     "kernel": "_path_kernel",
     "pointers": ["z", "W", "phase", "Z", "weights", "update", "scale", "amplitude", "constant", "out"],
     "types": {"owner": "*i64"},
-    "warps": 4,
+    "warps": 1,
 }
 
 
+def _cross(kind: str, dtype: str, **more: Any) -> dict[str, Any]:
+    return CROSS | {"dtype": dtype, "constants": {"KIND": kind, "ROWS": 4, "COLUMNS": 128}, **more}
+
+
+def _input(kind: str, dtype: str) -> dict[str, Any]:
+    return INPUT | {"dtype": dtype, "constants": {"KIND": kind, "POINTS": 64, "DIMENSIONS": 32}}
+
+
+def _mixture(ends: bool, dtype: str) -> dict[str, Any]:
+    return MIXTURE | {"dtype": dtype, "constants": {"ENDS": ends, "COLUMNS": 1024, "FANTASISED": 16, "SAMPLES": 128}}
+
+
+def _pick(candidates: int, append: int, evaluate: int, dtype: str) -> dict[str, Any]:
+    sizes = {"CANDIDATES": candidates, "COLUMNS": 2048 // candidates, "DIMENSIONS": 8, "SAMPLES": 128, "PROGRAMS": 512}
+    return PICK | {"dtype": dtype, "constants": {"KIND": "matern52", "APPEND": append, "EVALUATE": evaluate} | sizes}
+
+
+def _path(kind: str, gradient: int, whole: int, rows: int, dimensions: int, dtype: str) -> dict[str, Any]:
+    sizes = {"ROWS": rows, "COLUMNS": 32, "DIMENSIONS": dimensions}
+    return PATH | {"dtype": dtype, "constants": {"KIND": kind, "GRADIENT": gradient, "WHOLE": whole} | sizes}
+
+
+def test_kernels_of_the_search_compile(tmp_path: Path) -> None:
+    cases = [_cross("matern52", "fp64"), _input("matern52", "fp64"), _mixture(True, "fp64"), _pick(4, 1, 1, "fp64")]
+    cases += [_path("matern52", 1, 1, 1, 32, "fp64")]
+    used = _compile(cases, tmp_path)
+    assert max(each["stack"] for each in used) <= 64, used  # the reduction of large angles takes 40
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["fp64", "fp32"])
-def test_improvement_compiles(dtype: str, tmp_path: Path) -> None:
-    cross, gradient = {"ROWS": 4, "COLUMNS": 128}, {"POINTS": 64, "DIMENSIONS": 32}
-    kinds = KINDS if dtype == "fp64" else ("matern52",)
-    cases = [CROSS | {"dtype": dtype, "constants": {"KIND": kind} | cross} for kind in kinds]
-    cases += [INPUT | {"dtype": dtype, "constants": {"KIND": kind} | gradient} for kind in kinds]
-    mixture = {"COLUMNS": 1024, "FANTASISED": 16, "SAMPLES": 128}
-    cases += [MIXTURE | {"dtype": dtype, "constants": {"ENDS": ends} | mixture} for ends in (False, True)]
-    cases += [CROSS | {"dtype": dtype, "constants": {"KIND": "rbf"} | cross, "wide": ["row_Z", "column_Z"]}]
+def test_kernels_of_the_search_compile_in_every_form(dtype: str, tmp_path: Path) -> None:
+    cases = [make(kind, dtype) for kind in KINDS for make in (_cross, _input)]
+    cases += [_cross("rbf", dtype, wide=["row_Z", "column_Z"]), _mixture(False, dtype)]
+    forms = [(4, 0, 1), (1, 1, 1), (16, 1, 1), (4, 1, 0)]
+    cases += [_pick(*form, dtype) for form in forms]
+    forms = [("matern12", 1, 1, 2, 16), ("matern32", 1, 1, 4, 8), ("rbf", 0, 1, 4, 2)]
+    cases += [_path(*form, dtype) for form in [*forms, ("matern52", 1, 0, 1, 32), ("rbf", 0, 0, 1, 32)]]
     used = _compile(cases, tmp_path)
     assert max(each["stack"] for each in used) <= 64, used
-
-
-@pytest.mark.parametrize("dtype", ["fp64", "fp32"])
-def test_picks_compile(dtype: str, tmp_path: Path) -> None:
-    cases = []
-    for candidates, append, evaluate in [(4, 0, 1), (1, 1, 1), (4, 1, 1), (16, 1, 1), (4, 1, 0)]:
-        sizes = {"CANDIDATES": candidates, "COLUMNS": 2048 // candidates, "DIMENSIONS": 8, "SAMPLES": 128}
-        constants = {"KIND": "matern52", "APPEND": append, "EVALUATE": evaluate, "PROGRAMS": 512} | sizes
-        cases.append(PICK | {"dtype": dtype, "constants": constants})
-    used = _compile(cases, tmp_path)
-    assert max(each["stack"] for each in used) <= 64, used
-
-
-@pytest.mark.parametrize("dtype", ["fp64", "fp32"])
-def test_paths_compile(dtype: str, tmp_path: Path) -> None:
-    cases = []
-    for kind, gradient, dimensions in [("matern52", 1, 32), ("matern12", 1, 4), ("rbf", 0, 8), ("matern52", 1, 128)]:
-        constants = {"KIND": kind, "GRADIENT": gradient, "DIMENSIONS": dimensions, "ROWS": 8, "COLUMNS": 64}
-        cases.append(PATH | {"dtype": dtype, "constants": constants})
-    used = _compile(cases, tmp_path)
-    assert max(each["stack"] for each in used) <= 128, used  # the reduction of large angles takes some

@@ -10,8 +10,7 @@ from gpbo_kernels.paths import reference
 from gpbo_kernels.paths.reference import PathSet
 
 _COPIES = 8  # matrices of the size of (points, features + observations) alive in one evaluation of the reference
-_PARTS = 4  # partial sums of a point that the fused kernel holds, where there are many points
-_MOST_DIMENSIONS = 128  # beyond, the fused kernel would spend its time on placing sums
+_PARTS = 4  # sums of a point and their total that the fused kernel holds, where there are many points
 
 
 def prepared(paths: PathSet) -> PathSet:
@@ -49,6 +48,4 @@ def path_gradients(paths: PathSet, z: Tensor, owner: Tensor) -> tuple[Tensor, Te
 
 
 def _fused(paths: PathSet, *points: Tensor) -> bool:
-    if paths.W.shape[1] > _MOST_DIMENSIONS:
-        return False
     return backend.fused(paths.Z, paths.W, paths.phase, paths.weights, paths.update, *points)
