@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.optimization.ingredients import averaging, maps, stall
-from benchmarks.optimization.ingredients.patches import Patches
+from benchmarks.optimization.ingredients.patches import Patches, replaced
 from gpbo import Space
 from gpbo.models import spec as spec_module
 from gpbo.models.spec import Array, Bounds, Prior
@@ -123,6 +123,25 @@ def _unturned(patches: Patches) -> None:
     patches.set(policy, "regions_around", lambda *a, **named: original(*a, **(named | {"turn": False})))
 
 
+def _spread(every: int, until: int = 10**9) -> Change:
+    """Now and then a space-filling point, up to so many observations a dimension."""
+
+    def change(patches: Patches) -> None:
+        def make(original: Any) -> Any:
+            def suggest(self: Any, data: Any, q: int, *arguments: Any) -> Any:
+                n = len(data.y)
+                if q > 1 or n < self._n_initial or n % every or n > until * self._space.n_params:
+                    return original(self, data, q, *arguments)
+                with replaced(self, "_n_initial", n + len(data.pending) + 1):
+                    return original(self, data, q, *arguments)
+
+            return suggest
+
+        patches.wrap(policy.Strategy, "suggest", make)
+
+    return change
+
+
 def _thompson(patches: Patches) -> None:
     original = regimes.plan
     patches.set(policy, "plan", lambda n, q, *a, **named: replace(original(n, q, *a, **named), whole=0, paths=q))
@@ -210,6 +229,9 @@ INGREDIENTS: dict[str, Ingredient] = {
     "region_quarter": Ingredient("trust region", "every fourth, from 3 a dimension on", _region(0.25)),
     "region_from_5": Ingredient("trust region", "every second, from 5 a dimension on", _region(0.5, 5)),
     "region_from_10": Ingredient("trust region", "every second, from 10 a dimension on", _region(0.5, 10)),
+    "spread_5": Ingredient("exploration", "every fifth point space-filling", _spread(5)),
+    "spread_10": Ingredient("exploration", "every tenth point space-filling", _spread(10)),
+    "spread_early": Ingredient("exploration", "every third, up to 5 observations a dimension", _spread(3, 5)),
     "stalled_paths": Ingredient("stall", "a sample path every second ask", stall.paths, (*SINGLE, "mixed")),
     "stalled_coarse": Ingredient("stall", "a model with more noise every second ask", stall.coarse, (*SINGLE, "mixed")),
     "thompson": Ingredient("acquisition", "a sample path's optimum instead of LogEI", _thompson, (*SINGLE, "noisy")),
