@@ -7,6 +7,7 @@ in between are one captured graph.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable
 
 import torch
@@ -18,7 +19,6 @@ from gpbo.numerics.graphs import GRAPHS, Tensors
 Objective = Callable[..., tuple[Tensor, Tensor]]
 
 _RETRIES = 14
-_INPUT = "input "  # before the names of the objective's tensors, among those of the state
 
 
 def _direction(g: Tensor, B: Tensor, free: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,7 +49,7 @@ def _updated(B: Tensor, s: Tensor, change: Tensor, accepted: Tensor, fresh: Tens
     return torch.where(usable[:, None, None], new, B), fresh & ~usable
 
 
-def _round(objective: Objective, s: Tensors) -> None:
+def _round(objective: Objective, s: Tensors, inputs: Tensors) -> None:
     """One evaluation of every problem that is not done."""
     free = line_search.free_coordinates(s)
     flat = torch.where(free, s["g"], 0.0).abs().amax(-1) < s["gradient_tolerance"]
@@ -61,12 +61,12 @@ def _round(objective: Objective, s: Tensors) -> None:
     reach = limit / s["step"].abs().amax(-1).clamp_min(1e-300)
     s["t"].copy_(torch.where(s["turn"], reach.clamp_max(1.0), s["t"]))
     x = line_search.trial(s)
-    f, g = objective(x, **{name.removeprefix(_INPUT): s[name] for name in s if name.startswith(_INPUT)})
+    f, g = objective(x, **inputs)
     s["evaluations"].add_((~s["done"]).any())
     accepted = line_search.judge(s, x, f, g)
     B, fresh = _updated(s["B"], x - s["x"], g - s["g"], accepted, s["fresh"])
     s["B"].copy_(B)
-    restart = line_search.move(s, x, f, g, accepted, curved=~fresh, retries=_RETRIES)
+    restart = line_search.move(s, x, f, g, accepted, curved=~fresh, retries=_RETRIES, tolerance=s["tolerance"])
     s["fresh"].copy_(fresh | restart)
 
 
@@ -125,9 +125,8 @@ def minimise(
         "B": eye.clone() if curvature is None else torch.linalg.inv_ex(curvature)[0],
         "fresh": torch.full((b,), curvature is None, device=x.device),
         **{name: torch.tensor(value, dtype=x.dtype, device=x.device) for name, value in limits.items()},
-        **{_INPUT + name: tensor for name, tensor in given.items()},
     }
-    GRAPHS.iterate(lambda s: _round(objective, s), s, rounds=iterations, every=check_every, kind=kind)
+    GRAPHS.iterate(functools.partial(_round, objective), s, given, rounds=iterations, every=check_every, kind=kind)
     H = torch.linalg.inv_ex(s["B"])[0]
     unusable = s["fresh"] | ~torch.isfinite(H).all(-1).all(-1)
     return s["x"], s["f"], torch.where(unusable[:, None, None], eye, H), int(s["evaluations"].item())

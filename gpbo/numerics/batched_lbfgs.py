@@ -7,6 +7,7 @@ converged, which is done once every few rounds, when the host looks.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -46,7 +47,7 @@ def _direction(g: Tensor, S: Tensor, Y: Tensor, usable: Tensor, free: Tensor) ->
     return -torch.where(free, r, 0.0)
 
 
-def _round(objective: Objective, s: Tensors) -> None:
+def _round(objective: Objective, s: Tensors, limits: Tensors) -> None:
     """One evaluation of every problem that is held."""
     free = line_search.free_coordinates(s)
     s["done"].logical_or_(s["turn"] & (torch.where(free, s["g"], 0.0).abs().amax(-1) < _FLAT))
@@ -55,7 +56,7 @@ def _round(objective: Objective, s: Tensors) -> None:
     direction = torch.where(ascent[:, None], -torch.where(free, s["g"], 0.0), direction)
     s["step"].copy_(torch.where(s["turn"][:, None], direction, s["step"]))
     curved = s["usable"].any(-1)
-    limit = torch.where(curved & ~ascent, s["longest_step"], s["first_step"])
+    limit = torch.where(curved & ~ascent, limits["longest_step"], limits["first_step"])
     reach = limit / s["step"].abs().amax(-1).clamp_min(1e-300)
     s["t"].copy_(torch.where(s["turn"], torch.where(curved, reach.clamp_max(1.0), reach), s["t"]))
     x = line_search.trial(s)
@@ -66,7 +67,9 @@ def _round(objective: Objective, s: Tensors) -> None:
     for name, new in (("S", step[:, None]), ("Y", change[:, None]), ("usable", newest)):
         old = s[name]
         s[name].copy_(torch.where(accepted.view(-1, *[1] * (old.ndim - 1)), torch.cat([old[:, 1:], new], 1), old))
-    restart = line_search.move(s, x, f, g, accepted, curved=s["usable"].any(-1), retries=_RETRIES)
+    restart = line_search.move(
+        s, x, f, g, accepted, curved=s["usable"].any(-1), retries=_RETRIES, tolerance=limits["tolerance"]
+    )
     s["usable"].logical_and_(~restart[:, None])
 
 
@@ -108,12 +111,11 @@ def minimise(
         "Y": pairs[1],
         "usable": torch.zeros(b, _PAIRS, dtype=torch.bool, device=start.device),
     }
-    limits = {"tolerance": tolerance, "first_step": first_step, "longest_step": longest_step}
-    shared = {name: start.new_tensor(value) for name, value in limits.items()}
+    lengths = {"tolerance": tolerance, "first_step": first_step, "longest_step": longest_step}
+    limits = {name: start.new_tensor(value) for name, value in lengths.items()}
     for done in range(1, iterations, _REVIEW):
-        s = {**each, **shared}
         rounds = min(_REVIEW, iterations - done)
-        GRAPHS.iterate(lambda s: _round(objective, s), s, rounds=rounds, every=_REVIEW)
+        GRAPHS.iterate(functools.partial(_round, objective), each, limits, rounds=rounds, every=_REVIEW)
         best_x[each["rows"]], best_f[each["rows"]] = each["x"], each["f"]
         keep = (~each["done"]).nonzero()[:, 0]
         if not len(keep):

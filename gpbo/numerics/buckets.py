@@ -8,8 +8,7 @@ _SMALLEST = 32
 def bucket(n: int) -> int:
     """The smallest size that holds n: multiples of 32 up to 512, then eight sizes an octave.
 
-    A padded matrix has at most 27 % more entries than needed (above 256), and a study that grows from nothing to n = 1000
-    meets 24 sizes.
+    Above 256, a padded matrix has at most 27 % more entries than needed. A study that grows to n = 1000 meets 24 sizes.
     """
     step = max(_SMALLEST, (1 << max(0, n - 1).bit_length()) // 16)
     return max(_SMALLEST, -(-n // step) * step)

@@ -1,9 +1,9 @@
 """Iterations in blocks that the host does not interrupt: captured CUDA graphs on a GPU, eager elsewhere.
 
-A step is a function that reads and writes named tensors in place and nothing else. On a GPU the launches of its hundred
-small operations cost more than their arithmetic; a graph of several steps is launched once. The first block of a kind
-runs eagerly, which also warms up the libraries; from the second time on there is a graph. Whether to go on is decided on
-the device, in the tensor ``done``, and read once a block.
+A step is a function that updates a state, tensors by name, in place, from itself and from inputs that stay as they are.
+On a GPU the launches of its hundred small operations cost more than their arithmetic; a graph of several steps is
+launched once. The first block of a kind runs eagerly, which also warms up the libraries; from the second time on there
+is a graph. Whether to go on is decided on the device, in the tensor ``done``, and read once a block.
 
 A step may contain what a graph cannot hold (an operation that waits for the device or allocates outside PyTorch). Then
 capturing fails, its kind is remembered, and it runs eagerly from then on; the result is the same.
@@ -15,7 +15,7 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, TypeAlias
 
 import torch
@@ -26,38 +26,49 @@ from gpbo.numerics import memory
 logger = logging.getLogger(__name__)
 
 Tensors: TypeAlias = dict[str, Tensor]
-Step: TypeAlias = Callable[[Tensors], None]
-Capture: TypeAlias = Callable[[Step, Tensors, int], Callable[[], None]]
+Step: TypeAlias = Callable[[Tensors, Tensors], None]
+Capture: TypeAlias = Callable[[Step, Tensors, Tensors, int], Callable[[], None]]
 
 _MOST_GRAPHS = 64
 _MOST_BYTES = 2**28  # of the tensors of one graph: larger ones are busy for longer than their launches take
 _ALL_BYTES = 2**30  # of those of all graphs
 
 
-def capture(step: Step, tensors: Tensors, count: int) -> Callable[[], None]:
+def capture(step: Step, state: Tensors, inputs: Tensors, count: int) -> Callable[[], None]:
     """A CUDA graph of so many steps on these tensors; what replays it.
 
     Raises:
         RuntimeError: If the step holds an operation that cannot be captured.
     """
     graph = torch.cuda.CUDAGraph()
-    device = tensors["done"].device
+    device = state["done"].device
     with torch.cuda.device(device):
         stream = torch.cuda.Stream(device)
         # Other threads of the user's program may allocate meanwhile: their work is none of this capture's business.
         with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             for _ in range(count):
-                step(tensors)
+                step(state, inputs)
     return graph.replay
 
 
 class _Captured:
     """A graph and the tensors it reads and writes."""
 
-    def __init__(self, make: Capture, step: Step, tensors: Tensors, count: int) -> None:
-        self.tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-        self.replay = make(step, self.tensors, count)
-        self.bytes = _bytes(tensors)
+    def __init__(self, make: Capture, step: Step, state: Tensors, inputs: Tensors, count: int) -> None:
+        self._state, self._inputs = _copies(state), _copies(inputs)
+        self._replay = make(step, self._state, self._inputs, count)
+        self.bytes = _bytes(state) + _bytes(inputs)
+
+    def run(self, state: Tensors, inputs: Tensors, blocks: int) -> None:
+        for mine, theirs in ((self._state, state), (self._inputs, inputs)):
+            for name, tensor in theirs.items():
+                mine[name].copy_(tensor)
+        for block in range(blocks):
+            self._replay()
+            if block + 1 < blocks and bool(self._state["done"].all()):
+                break
+        for name, tensor in state.items():
+            tensor.copy_(self._state[name])
 
 
 class Graphs:
@@ -85,82 +96,91 @@ class Graphs:
         with self._lock:
             self._kept.clear()
 
-    def iterate(self, step: Step, tensors: Tensors, *, rounds: int, every: int, kind: Hashable = None) -> None:
+    def iterate(
+        self,
+        step: Step,
+        state: Tensors,
+        inputs: Tensors | None = None,
+        *,
+        rounds: int,
+        every: int,
+        kind: Hashable = None,
+    ) -> None:
         """Runs a step until it is done everywhere.
 
         Args:
-            step: Reads and writes the tensors in place, without a look at their values from the host; sets ``done``.
-                What else it depends on must be part of ``kind``.
-            tensors: By name; ``done`` is a tensor of flags. All of them must be on one device.
-            rounds: Most steps; whole blocks, where there is a graph, so that ``done`` must be set by the step itself
-                where there must not be more.
+            step: Updates the state in place, without a look at values from the host, and sets ``done`` in it. What else
+                it depends on must be part of ``kind``.
+            state: By name; ``done`` is a tensor of flags. All tensors must be on one device.
+            inputs: What the step reads only.
+            rounds: Most steps. Whole blocks where there is a graph: the step itself must see when it is to stop.
             every: Steps in a block, after which ``done`` is read.
             kind: What the step is; None if it is never to be captured.
         """
-        device = tensors["done"].device
-        key = (kind, device, every, *((name, each.shape, each.dtype) for name, each in sorted(tensors.items())))
+        inputs, device = inputs or {}, state["done"].device
         captured = None
-        if kind is not None and self._applies(device) and _bytes(tensors) <= _MOST_BYTES:
-            captured = self._acquire(kind, key, step, tensors, every)
+        if kind is not None and self._applies(device) and _bytes(state) + _bytes(inputs) <= _MOST_BYTES:
+            captured = self._acquire(kind, step, state, inputs, every)
         if captured is None:
-            _eagerly(step, tensors, rounds, every)
+            _eagerly(step, state, inputs, rounds, every)
             return
         try:
-            for name, tensor in tensors.items():
-                captured.tensors[name].copy_(tensor)
-            for start in range(0, rounds, every):
-                captured.replay()
-                if start + every < rounds and bool(captured.tensors["done"].all()):
-                    break
-            for name, tensor in tensors.items():
-                tensor.copy_(captured.tensors[name])
+            captured.run(state, inputs, -(-rounds // every))
         finally:
             self._lock.release()
 
-    def _acquire(self, kind: Hashable, key: Hashable, step: Step, tensors: Tensors, every: int) -> _Captured | None:
+    def _acquire(self, kind: Hashable, step: Step, state: Tensors, inputs: Tensors, every: int) -> _Captured | None:
         """The graph, with the lock held; None, without it, where the step is to run eagerly."""
         if not self._lock.acquire(blocking=False):  # another thread is in one, and their tensors are shared
             return None
-        captured = self._kept.get(key)
-        if captured is not None:
-            self._kept.move_to_end(key)
-            return captured
-        if kind not in self._refused and key in self._seen:
-            captured = self._captured(kind, step, tensors, every)
-        self._seen.add(key)
-        if captured is None:
-            self._lock.release()
-            return None
-        self._kept[key] = captured
-        while len(self._kept) > _MOST_GRAPHS or sum(each.bytes for each in self._kept.values()) > _ALL_BYTES:
-            self._kept.popitem(last=False)
-        return captured
-
-    def _captured(self, kind: Hashable, step: Step, tensors: Tensors, every: int) -> _Captured | None:
+        captured = None
         try:
-            return _Captured(self._make, step, tensors, every)
-        except Exception as error:
+            key = (kind, state["done"].device, every, *_shapes(state), *_shapes(inputs))
+            captured = self._kept.get(key)
+            if captured is None and kind not in self._refused and key in self._seen:
+                captured = self._captured(kind, step, state, inputs, every)
+            self._seen.add(key)
+            if captured is not None:
+                self._kept[key] = captured
+                self._kept.move_to_end(key)
+                while len(self._kept) > _MOST_GRAPHS or sum(each.bytes for each in self._kept.values()) > _ALL_BYTES:
+                    self._kept.popitem(last=False)
+            return captured
+        finally:
+            if captured is None:
+                self._lock.release()
+
+    def _captured(self, kind: Hashable, step: Step, state: Tensors, inputs: Tensors, every: int) -> _Captured | None:
+        try:
+            return _Captured(self._make, step, state, inputs, every)
+        except RuntimeError as error:
             if memory.refused(error):
                 self._kept.clear()
-            elif isinstance(error, RuntimeError):
+            else:
                 self._refused.add(kind)
                 logger.info("%s runs without a CUDA graph: %s", kind, error)
-            else:
-                self._lock.release()
-                raise
         return None
 
 
-def _eagerly(step: Step, tensors: Tensors, rounds: int, every: int) -> None:
+def _eagerly(step: Step, state: Tensors, inputs: Tensors, rounds: int, every: int) -> None:
     for start in range(0, rounds, every):
         for _ in range(min(every, rounds - start)):
-            step(tensors)
-        if start + every < rounds and bool(tensors["done"].all()):
+            step(state, inputs)
+        if start + every < rounds and bool(state["done"].all()):
             return
+
+
+def _copies(tensors: Tensors) -> Tensors:
+    return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
 
 
 def _bytes(tensors: Tensors) -> int:
     return sum(each.numel() * each.element_size() for each in tensors.values())
+
+
+def _shapes(tensors: Tensors) -> Iterator[Hashable]:
+    for name in sorted(tensors):
+        yield name, tensors[name].shape, tensors[name].dtype
 
 
 GRAPHS = Graphs()

@@ -1,8 +1,8 @@
 """Step control of the batched quasi-Newton methods: what becomes of a trial point, as masks on the device.
 
 A trial point is accepted where it decreases enough (Armijo, 1e-4); otherwise the step shrinks to the minimum of the
-parabola through what is known, within a factor 0.1 to 0.5. Steps that keep failing along stale curvature start once more
-along the gradient before the problem is given up.
+parabola through what is known, within a factor 0.1 to 0.5. Steps that keep failing along stale curvature start once
+more along the gradient before the problem is given up.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def judge(s: Tensors, x: Tensor, f: Tensor, g: Tensor) -> Tensor:
     return (f <= s["f"] + _SLOPE * expected) & ~s["done"]
 
 
-def move(s: Tensors, x: Tensor, f: Tensor, g: Tensor, accepted: Tensor, *, curved: Tensor, retries: int) -> Tensor:
+def move(
+    s: Tensors, x: Tensor, f: Tensor, g: Tensor, accepted: Tensor, *, curved: Tensor, retries: int, tolerance: Tensor
+) -> Tensor:
     """Goes to the accepted points, shortens the other steps, and sees who is done.
 
     Args:
@@ -59,6 +61,7 @@ def move(s: Tensors, x: Tensor, f: Tensor, g: Tensor, accepted: Tensor, *, curve
         accepted: From :func:`judge`.
         curved: Which problems have curvature that could be to blame for a step that fails, shape (b,).
         retries: Shortened steps before a direction is given up.
+        tolerance: A problem is done after two accepted steps in a row that gain less than this.
 
     Returns:
         Which problems must forget their curvature and start along the gradient, shape (b,).
@@ -67,7 +70,7 @@ def move(s: Tensors, x: Tensor, f: Tensor, g: Tensor, accepted: Tensor, *, curve
     rise = f - s["f"]
     shrink = (-0.5 * expected / (rise - expected).clamp_min(1e-300)).nan_to_num(0.1).clamp(0.1, 0.5)
     s["t"].copy_(where(accepted, s["t"], s["t"] * shrink))
-    s["small"].copy_(where(accepted, where(-rise < s["tolerance"], s["small"] + 1.0, 0.0), s["small"]))
+    s["small"].copy_(where(accepted, where(-rise < tolerance, s["small"] + 1.0, 0.0), s["small"]))
     s["retries"].copy_(where(accepted, 0.0, s["retries"] + 1.0))
     s["x"].copy_(where(accepted[:, None], x, s["x"]))
     s["f"].copy_(where(accepted, f, s["f"]))
