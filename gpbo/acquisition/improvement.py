@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.special import ndtri
+from torch import Tensor
 
 from gpbo.acquisition.compiled import LOG_EI, condition_rows, evaluate, screen_values
 from gpbo.models.host_posterior import HostPosterior
@@ -31,7 +32,7 @@ Arguments: TypeAlias = tuple[int, int, float, float, Array, Array, Array, Array,
 _NO_GRADIENT = np.empty((0, 0))
 DISAPPOINTMENT = 3.0
 _TOGETHER = 4  # new points from which a product beats updates one by one
-_SCREEN_SAMPLES = 16  # fantasies used to rank raw candidates; the search itself uses all
+SCREEN_SAMPLES = 16  # fantasies used to rank raw candidates; the search itself uses all
 
 
 def base_normals(points: int, samples: int, seed: int) -> Array:
@@ -105,11 +106,11 @@ class Mark:
 
     Attributes:
         m: Observations and conditioned points.
-        best: Incumbent of each fantasy, shape (S,).
+        best: Incumbent of each fantasy, shape (S,), where the improvement is.
     """
 
     m: int
-    best: Array
+    best: Array | Tensor
 
 
 class HostImprovement:
@@ -189,7 +190,7 @@ class HostImprovement:
     def rewind(self, mark: Mark) -> None:
         """Forgets what was conditioned on after the mark."""
         self.posterior.rewind(mark.m)
-        self.best = mark.best
+        self.best = np.asarray(mark.best)
 
     def at(self, marks: Sequence[Mark]) -> HostPrefixes:
         """The function in which point r is conditioned on what was there at ``marks[r]``."""
@@ -273,7 +274,7 @@ class HostScreen:
         self._m = p.m
         self._mean = p.constant + V @ p.beta[: p.m]
         self._variance = p.scale - np.square(V).sum(-1)
-        self._shifts = V[:, first:] @ improvement.normals[: p.m - first, :_SCREEN_SAMPLES]
+        self._shifts = V[:, first:] @ improvement.normals[: p.m - first, :SCREEN_SAMPLES]
 
     def values(self) -> Array:
         """Acquisition values, shape (R,), on a few of the fantasies."""
@@ -285,7 +286,7 @@ class HostScreen:
             with one_thread(p.m < ALL_THREADS_FROM):
                 self._extend()
         for row in range(self._m, p.m):
-            z = normals[row - first, :_SCREEN_SAMPLES].copy() if row >= first else np.zeros(0)
+            z = normals[row - first, :SCREEN_SAMPLES].copy() if row >= first else np.zeros(0)
             moments = self._mean, self._variance, self._shifts
             condition_rows(p.kind, p.scale, self.U, p.inverse, p.Z, p.L, p.beta, row, z, self._V, *moments)
         self._m = p.m
@@ -307,7 +308,7 @@ class HostScreen:
         self._variance -= np.square(new).sum(-1)
         skipped = max(improvement.first - old, 0)
         normals = improvement.normals[old + skipped - improvement.first : p.m - improvement.first]
-        self._shifts += new[:, skipped:] @ normals[:, :_SCREEN_SAMPLES]
+        self._shifts += new[:, skipped:] @ normals[:, :SCREEN_SAMPLES]
         self._m = p.m
 
     def shortlist(self, rows: Indices) -> HostScreen:

@@ -15,7 +15,7 @@ from gpbo.models.stationary import Stationary
 from gpbo.numerics import memory
 from gpbo.numerics.buckets import bucket
 from gpbo.numerics.triangular import invert_lower
-from gpbo_kernels import profile
+from gpbo_kernels.stationary import covariance_and_slope
 
 _WELL_CONDITIONED = 1e5  # largest ratio on the factor's diagonal up to which its explicit inverse is used
 _BLOCK = 64  # observations bordered at a time
@@ -40,6 +40,7 @@ class TorchPosterior:
         L: Lower factor, shape (size, size).
         Li: Its inverse; None where there are triangular solves.
         beta: Shape (size,); zero in the rows of conditioned points, except for failed ones.
+        ratio: Largest over smallest entry of the factor's diagonal when it was made, a measure of its condition.
         n: Observations.
         m: Observations and conditioned points.
     """
@@ -67,7 +68,7 @@ class TorchPosterior:
                 break
         else:
             raise NotPositiveDefinite
-        self.jitter = jitter
+        self.jitter, self.ratio = jitter, ratio
         self.Li = self._inverted() if ratio < _WELL_CONDITIONED else None
         self.set_outcomes(problem.y)
 
@@ -76,7 +77,8 @@ class TorchPosterior:
         n, K = self.n, self.L
 
         def some(start: int, stop: int) -> None:
-            K[start:stop, :n] = self.covariance(self.Z[start:stop], self.Z[:n])[0]
+            some = self.Z[start:stop], self.Z[:n]
+            covariance_and_slope(self.kind, *some, scale=self.scale, out=(K[start:stop, :n], None))
 
         memory.in_pieces(some, n, 8 * 5 * n, "a covariance matrix")
         K[:n, n:], K[n:, :n], K[n:, n:] = 0.0, 0.0, torch.eye(len(K) - n, dtype=K.dtype, device=K.device)
@@ -111,8 +113,10 @@ class TorchPosterior:
 
     def covariance(self, Z1: Tensor, Z2: Tensor) -> tuple[Tensor, Tensor]:
         """Covariance and slopes between scaled points, each (n1, n2)."""
-        k, slope = profile(self.kind, torch.cdist(Z1, Z2, compute_mode="donot_use_mm_for_euclid_dist"))
-        return k * self.scale, slope * self.scale
+        k, slope = covariance_and_slope(self.kind, Z1, Z2, scale=self.scale)
+        assert k is not None
+        assert slope is not None
+        return k, slope
 
     def set_outcomes(self, y: Array) -> None:
         """Replaces the outcomes, shape (n,)."""

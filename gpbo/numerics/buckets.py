@@ -12,3 +12,12 @@ def bucket(n: int) -> int:
     """
     step = max(_SMALLEST, (1 << max(0, n - 1).bit_length()) // 16)
     return max(_SMALLEST, -(-n // step) * step)
+
+
+def below(n: int) -> int:
+    """The largest size that n fills, 0 if it fills none."""
+    size = bucket(n)
+    if size == n:
+        return size
+    step = max(_SMALLEST, (1 << max(0, size - 1).bit_length()) // 16)
+    return size - step
