@@ -21,6 +21,7 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from gpbo.acquisition.compiled import LOG_EI, condition_rows, evaluate, screen_values
+from gpbo.acquisition.picks import follow_one_by_one, pick_one_by_one
 from gpbo.models.host_posterior import HostPosterior
 from gpbo.models.spec import Array
 from gpbo.numerics import ALL_THREADS_FROM, memory, one_thread
@@ -86,6 +87,23 @@ class Improvement(Acquisition, Protocol):
 
     def fantasise(self, U: Array) -> None:
         """Conditions on points one after the other, with one fantasy of each per sample."""
+
+    def follow(self, U: Array) -> list[Mark]:
+        """Conditions on points as ``fantasise`` does; what had been conditioned on before each of them."""
+
+    def pick(self, screen: Screen, values: Array, q: int) -> tuple[list[int], list[Mark]]:
+        """Picks q candidates of a screen one after the other, each the best given those before it.
+
+        Afterwards all picks but the last are conditioned on.
+
+        Args:
+            screen: The candidates, at least q.
+            values: Their present values, which the caller has.
+            q: Number of picks.
+
+        Returns:
+            Rows of the picks, all different, and what had been conditioned on before each.
+        """
 
     def mark(self) -> Mark:
         """What has been conditioned on so far."""
@@ -182,6 +200,14 @@ class HostImprovement:
             row = p.L[m - 1, :m]  # = [l, sd]: the fantasy is c + l'beta + sum l_j z_j + sd z
             fantasy = p.constant + row @ p.beta[:m] + row[self.first :] @ self.normals[: m - self.first]
             self.best = np.maximum(self.best, fantasy)
+
+    def follow(self, U: Array) -> list[Mark]:
+        """Conditions on points as ``fantasise`` does; what had been conditioned on before each of them."""
+        return follow_one_by_one(self, U)
+
+    def pick(self, screen: Screen, values: Array, q: int) -> tuple[list[int], list[Mark]]:
+        """Picks q candidates one after the other; see ``Improvement.pick``."""
+        return pick_one_by_one(self, screen, values, q)
 
     def mark(self) -> Mark:
         """What has been conditioned on so far."""

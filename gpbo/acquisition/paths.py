@@ -22,12 +22,13 @@ from gpbo.models.host_posterior import HostPosterior
 from gpbo.models.spec import Array
 from gpbo.models.torch_posterior import TorchPosterior
 from gpbo.numerics import memory
-from gpbo_kernels import profile
+from gpbo_kernels.paths import PathSet, evaluation_bytes, path_gradients, path_values, prepared
+from gpbo_kernels.paths.reference import covariance
 
 _FEATURES = 1024
 _MATERN = {"matern52": 5.0, "matern32": 3.0, "matern12": 1.0}  # twice nu: degrees of freedom of the spectral density
 _DRAWN = 256  # paths whose noise is drawn at a time
-_COPIES = 8  # matrices of the size of (points, features + observations) alive in one evaluation
+_COPIES = 8  # matrices of the size of (points, features + observations) alive in one table
 
 
 class Paths:
@@ -42,7 +43,6 @@ class Paths:
             rng: Source of the draws.
         """
         model = posterior.stationary()
-        self._kind, self._scale, self._constant = model.kind, model.scale, model.constant
         self.device = model.Z.device
         n, d = model.Z.shape
         P = len(deviation)
@@ -52,52 +52,47 @@ class Paths:
 
         self._inverse = model.inverse
         self._centre = model.Z.mean(0)
-        self._Z = model.Z - self._centre  # products of small numbers: distances lose less to rounding
-        self._squares = self._Z.square().sum(-1)
-        W = rng.standard_normal((_FEATURES, d))
-        if self._kind in _MATERN:
-            freedom = _MATERN[self._kind]
-            W /= np.sqrt(rng.chisquare(freedom, (_FEATURES, 1)) / freedom)
-        self._W = tensor(W)
-        self._phase = tensor(rng.uniform(0.0, 2.0 * math.pi, _FEATURES))
-        self._amplitude = math.sqrt(2.0 * self._scale / _FEATURES)
+        Z = model.Z - self._centre  # products of small numbers: distances lose less to rounding
+        frequencies = rng.standard_normal((_FEATURES, d))
+        if model.kind in _MATERN:
+            freedom = _MATERN[model.kind]
+            frequencies /= np.sqrt(rng.chisquare(freedom, (_FEATURES, 1)) / freedom)
+        W = tensor(frequencies)
+        phase = tensor(rng.uniform(0.0, 2.0 * math.pi, _FEATURES))
+        amplitude = math.sqrt(2.0 * model.scale / _FEATURES)
         factor = tensor(deviation)[:, None]
-        self._weights = tensor(rng.standard_normal((P, _FEATURES))) * factor
-        self._update = torch.empty(P, n, dtype=torch.float64, device=self.device)  # first the noise, to save room
+        weights = tensor(rng.standard_normal((P, _FEATURES))) * factor
+        update = torch.empty(P, n, dtype=torch.float64, device=self.device)  # first the noise, to save room
         for start in range(0, P, _DRAWN):
-            self._update[start : start + _DRAWN] = tensor(rng.standard_normal((min(_DRAWN, P - start), n)))
-        self._update.mul_(tensor(np.sqrt(posterior.noise))).mul_(factor)
-        features = self._amplitude * torch.cos(self._Z @ self._W.mT + self._phase)  # (n, F)
+            update[start : start + _DRAWN] = tensor(rng.standard_normal((min(_DRAWN, P - start), n)))
+        update.mul_(tensor(np.sqrt(posterior.noise))).mul_(factor)
+        features = amplitude * torch.cos(Z @ W.mT + phase)  # (n, F)
 
         def solve(start: int, stop: int) -> None:
-            prior = self._weights[start:stop] @ features.mT
-            self._update[start:stop] = posterior.weights(prior + self._update[start:stop])
+            prior = weights[start:stop] @ features.mT
+            update[start:stop] = posterior.weights(prior + update[start:stop])
 
         memory.in_pieces(solve, P, 4 * 8 * n, "sample paths")
+        paths = PathSet(model.kind, model.scale, model.constant, amplitude, W, phase, Z, weights, update)
+        self._paths = prepared(paths)
 
     def __len__(self) -> int:
-        return len(self._weights)
+        return len(self._paths.weights)
 
     def table(self, U: Array, paths: slice) -> Array:
         """Values of some paths at all rows of U, shape (R, paths)."""
+        of = self._paths
         z = torch.as_tensor(U, dtype=torch.float64, device=self.device) * self._inverse - self._centre
         P = len(range(*paths.indices(len(self))))
         values = torch.empty(len(U), P, dtype=torch.float64, device=self.device)
 
         def evaluate(start: int, stop: int) -> None:
             part = z[start:stop]
-            prior = torch.cos(part @ self._W.mT + self._phase).mul_(self._amplitude) @ self._weights[paths].mT
-            values[start:stop] = prior + self._covariance(part)[0] @ self._update[paths].mT + self._constant
+            prior = torch.cos(part @ of.W.mT + of.phase).mul_(of.amplitude) @ of.weights[paths].mT
+            values[start:stop] = prior + covariance(of, part)[0] @ of.update[paths].mT + of.constant
 
-        memory.in_pieces(evaluate, len(U), 8 * (_COPIES * (_FEATURES + len(self._Z)) + 2 * P), "values of paths")
+        memory.in_pieces(evaluate, len(U), 8 * (_COPIES * (_FEATURES + len(of.Z)) + 2 * P), "values of paths")
         return values.cpu().numpy()
-
-    def _covariance(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        squared = torch.addmm(z.square().sum(-1, keepdim=True) + self._squares, z, self._Z.mT, alpha=-2.0).clamp_min_(
-            0.0
-        )
-        k, slope = profile(self._kind, squared.sqrt_())
-        return k.mul_(self._scale), slope * self._scale if slope is not k else k
 
     def values(self, U: Tensor, owner: Tensor) -> Tensor:
         """Values (R,) of path ``owner[r]`` at row r."""
@@ -105,12 +100,9 @@ class Paths:
         values = torch.empty(len(U), dtype=U.dtype, device=self.device)
 
         def part(start: int, stop: int) -> None:
-            zp, index = z[start:stop], owner[start:stop]
-            prior = torch.cos(zp @ self._W.mT + self._phase).mul_(self._weights[index]).sum(-1)
-            correction = self._covariance(zp)[0].mul_(self._update[index]).sum(-1)
-            values[start:stop] = self._amplitude * prior + correction + self._constant
+            values[start:stop] = path_values(self._paths, z[start:stop], owner[start:stop])
 
-        memory.in_pieces(part, len(U), 8 * _COPIES * (_FEATURES + len(self._Z)), "values of paths")
+        memory.in_pieces(part, len(U), evaluation_bytes(self._paths), "values of paths")
         return values
 
     def evaluate(self, U: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,18 +112,10 @@ class Paths:
         gradient = torch.empty_like(U)
 
         def part(start: int, stop: int) -> None:
-            zp, index = z[start:stop], owner[start:stop]
-            angle = zp @ self._W.mT + self._phase
-            weights = self._weights[index].mul_(self._amplitude)
-            k, slopes = self._covariance(zp)
-            update = self._update[index]
-            values[start:stop] = (torch.cos(angle) * weights).sum(-1) + (k * update).sum(-1) + self._constant
-            along = -(torch.sin(angle).mul_(weights)) @ self._W
-            W = slopes * update
-            along += W @ self._Z - zp * W.sum(-1, keepdim=True)
+            values[start:stop], along = path_gradients(self._paths, z[start:stop], owner[start:stop])
             gradient[start:stop] = along * self._inverse
 
-        memory.in_pieces(part, len(U), 8 * _COPIES * (_FEATURES + len(self._Z)), "gradients of paths")
+        memory.in_pieces(part, len(U), evaluation_bytes(self._paths), "gradients of paths")
         return values, gradient
 
     def assigned(self, owner: NDArray[np.int64]) -> AssignedPaths:

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpbo.acquisition.improvement import DISAPPOINTMENT, Indices, Mark
+from gpbo.acquisition.improvement import DISAPPOINTMENT, Indices, Mark, Screen
+from gpbo.acquisition.torch_picks import follow_on_device, pick_on_device
 from gpbo.acquisition.torch_screen import TorchScreen
 from gpbo.models.spec import Array
 from gpbo.models.torch_posterior import TorchPosterior
@@ -186,6 +187,14 @@ class TorchImprovement:
             rows = p.L[start : p.m]
             fantasies = p.constant + (rows @ p.beta)[:, None] + rows[:, self.first : p.m] @ self.normals[:j]
             self.best = torch.maximum(self.best, fantasies.amax(0))
+
+    def follow(self, U: Array) -> list[Mark]:
+        """Conditions on points as ``fantasise`` does; what had been conditioned on before each of them."""
+        return follow_on_device(self, U)
+
+    def pick(self, screen: Screen, values: Array, q: int) -> tuple[list[int], list[Mark]]:
+        """Picks q candidates one after the other; see ``Improvement.pick``."""
+        return pick_on_device(self, screen, values, q)
 
     def screen(self, U: Array) -> TorchScreen:
         """The candidates U as a set to choose starts from."""

@@ -46,7 +46,7 @@ class TorchScreen:
         self.U = np.ascontiguousarray(U)
         self._improvement = improvement
         self._z = p.tensor(self.U) * p.inverse
-        self._table: _Table | None = None
+        self._table: Table | None = None
         self._single = worthwhile(p.device) if single is None else single
         self._single = self._single and p.Li is not None and p.ratio <= _RANKED_IN_SINGLE
 
@@ -58,7 +58,7 @@ class TorchScreen:
         if self._table is None and self._single:
             values = self._ranked()
         else:
-            values = self._moments().values()
+            values = self.moments().values()
         found: Array = values.cpu().numpy()
         if np.isnan(found).any():
             raise ArithmeticError("the acquisition function is undefined")
@@ -81,12 +81,14 @@ class TorchScreen:
 
         memory.in_pieces(some, len(values), 4 * 5 * len(p.Z), "a ranking of candidates")
         best = values.nan_to_num(nan=math.inf).topk(max(1, int(_EXACT * len(values)))).indices
-        values[best] = _Table(improvement, self._z[best]).values()
+        values[best] = Table(improvement, self._z[best]).values()
         return values
 
-    def _moments(self) -> _Table:
+    def moments(self) -> Table:
+        """The moments of all candidates in float64, at the present state."""
         if self._table is None:
-            self._table = _Table(self._improvement, self._z)
+            self._table = Table(self._improvement, self._z)
+        self._table.update()
         return self._table
 
     def shortlist(self, rows: Indices) -> TorchScreen:
@@ -95,16 +97,21 @@ class TorchScreen:
         short.U, short._improvement, short._single = self.U[rows], self._improvement, False
         some = torch.as_tensor(rows, device=self._z.device)
         short._z = self._z[some]
-        short._table = _Table(self._improvement, short._z) if self._table is None else self._table.some(some)
+        short._table = Table(self._improvement, short._z) if self._table is None else self._table.some(some)
         return short
 
 
-class _Table:
-    """Whitened rows V = L^-1 k(z) of candidates and the moments that follow from them, in float64."""
+class Table:
+    """Whitened rows V = L^-1 k(z) of candidates and the moments that follow from them, in float64.
+
+    Attributes:
+        z: Scaled candidates, shape (R, d).
+        mean, variance: Posterior moments, shape (R,); the variance as it comes, without a clamp.
+    """
 
     def __init__(self, improvement: TorchImprovement, z: Tensor) -> None:
         p, first = improvement.posterior, improvement.first
-        self._improvement, self._z, self._m = improvement, z, p.m
+        self._improvement, self.z, self._m = improvement, z, p.m
         self._V = z.new_empty(len(z), p.m + _ROOM)
 
         def some(start: int, stop: int) -> None:
@@ -112,35 +119,43 @@ class _Table:
 
         memory.in_pieces(some, len(z), 8 * 5 * len(p.Z), "candidates")
         V = self._V[:, : p.m]
-        self._mean = p.constant + V @ p.beta[: p.m]
-        self._variance = p.scale - V.square().sum(-1)
+        self.mean = p.constant + V @ p.beta[: p.m]
+        self.variance = p.scale - V.square().sum(-1)
         self._shifts = V[:, first:] @ _few(improvement, first, p.m)
 
     def values(self) -> Tensor:
         """Acquisition values, shape (R,), with all that has been conditioned on."""
-        if self._improvement.posterior.m > self._m:
-            self._extend()
-        return _values(self._improvement, self._mean, self._variance, self._shifts)
+        self.update()
+        return _values(self._improvement, self.mean, self.variance, self._shifts)
 
-    def _extend(self) -> None:
+    def reserved(self, rows: int) -> Tensor:
+        """V with room for so many rows more than are conditioned on now, shape (R, at least m + rows)."""
+        missing = self._m + rows - self._V.shape[1]
+        if missing > 0:
+            self._V = torch.nn.functional.pad(self._V, (0, missing + _ROOM))
+        return self._V
+
+    def update(self) -> None:
+        """Follows what has been conditioned on since."""
         improvement, p, old = self._improvement, self._improvement.posterior, self._m
-        if p.m > self._V.shape[1]:
-            self._V = torch.nn.functional.pad(self._V, (0, p.m + _ROOM - self._V.shape[1]))
+        if p.m == old:
+            return
+        self.reserved(p.m - old)
         rows = p.L[old : p.m]
-        part = p.covariance(self._z, p.Z[old : p.m])[0] - self._V[:, :old] @ rows[:, :old].mT
+        part = p.covariance(self.z, p.Z[old : p.m])[0] - self._V[:, :old] @ rows[:, :old].mT
         new = torch.linalg.solve_triangular(rows[:, old : p.m], part.mT, upper=False).mT
         self._V[:, old : p.m] = new
-        self._mean = self._mean + new @ p.beta[old : p.m]
-        self._variance = self._variance - new.square().sum(-1)
+        self.mean = self.mean + new @ p.beta[old : p.m]
+        self.variance = self.variance - new.square().sum(-1)
         start = max(improvement.first, old)
         self._shifts = self._shifts + new[:, start - old :] @ _few(improvement, start, p.m)
         self._m = p.m
 
-    def some(self, rows: Tensor) -> _Table:
+    def some(self, rows: Tensor) -> Table:
         """The table of some of the candidates."""
-        part = _Table.__new__(_Table)
-        part._improvement, part._m, part._z = self._improvement, self._m, self._z[rows]
-        part._V, part._mean, part._variance = self._V[rows], self._mean[rows], self._variance[rows]
+        part = Table.__new__(Table)
+        part._improvement, part._m, part.z = self._improvement, self._m, self.z[rows]
+        part._V, part.mean, part.variance = self._V[rows], self.mean[rows], self.variance[rows]
         part._shifts = self._shifts[rows]
         return part
 

@@ -160,25 +160,15 @@ def _block(
     values = screen.values()
     rows = np.argsort(-values, kind="stable")[: max(_SHORTLIST, 16 * size)]
     short = screen.shortlist(rows)
-    left = np.ones(len(rows), dtype=bool)
-    marks, picks = [], []
-    for pick in range(min(size, len(rows))):
-        row = int(np.where(left, short.values() if pick else values[rows], -np.inf).argmax())
-        left[row] = False
-        marks.append(acquisition.mark())
-        picks.append(row)
-        acquisition.fantasise(short.U[row][None])
+    picks, marks = acquisition.pick(short, values[rows], min(size, len(rows)))
     starts, effort = short.U[picks], TOGETHER if size <= 16 else HASTY
     points, _ = maximise(acquisition.at(marks), space, starts, effort, pool.box)
     for _ in range(_SWEEPS - 1):
         acquisition.rewind(before)
-        marks = []
-        for point in points:
-            marks.append(acquisition.mark())
-            acquisition.fantasise(point[None])
+        marks = acquisition.follow(points)
         points, _ = maximise(acquisition.at(marks), space, points, effort, pool.box)
     acquisition.rewind(before)
-    rest = short.U[left]
+    rest = np.delete(short.U, picks, axis=0)
     return [chosen.take([points[i][None], starts[i][None], rest], rng) for i in range(len(picks))]
 
 
@@ -197,15 +187,6 @@ def enumerate_best(acquisition: Improvement, space: Space, taken: Set[Hashable],
     left = np.array([key not in taken for key in keys])
     points = everything[left]
     screen = acquisition.screen(points)
-    open_ = np.ones(len(points), dtype=bool)
-    picks: list[int] = []
-    for pick in range(q):
-        index = int(np.where(open_, screen.values(), -np.inf).argmax())
-        if not open_[index]:  # every open value is -inf
-            index = int(open_.argmax())
-        open_[index] = False
-        picks.append(index)
-        if pick + 1 < q:
-            acquisition.fantasise(points[index][None])
+    picks, _ = acquisition.pick(screen, screen.values(), q)
     best: Array = points[picks]
     return best

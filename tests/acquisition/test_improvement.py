@@ -12,7 +12,7 @@ from botorch.acquisition.analytic import LogExpectedImprovement
 from scipy.stats import norm
 
 from gpbo.acquisition.improvement import HostImprovement, base_normals
-from gpbo.acquisition.log_improvement import log_improvement as torch_log_improvement
+from gpbo_kernels.improvement import log_improvement as torch_log_improvement
 from gpbo.acquisition.torch_improvement import TorchImprovement
 from gpbo.models.exact import Problem, build_model
 from gpbo.models.host_posterior import HostPosterior
