@@ -263,7 +263,8 @@ class TorchPosterior:
     def _from_observed(self, rows: Tensor) -> Tensor:
         """L^-T of the observations' factor applied to what rows hold of them, (P, n)."""
         rows = torch.nn.functional.pad(rows[:, : self.n], (0, len(self.Z) - self.n))
-        return self.solve_transposed(rows)[:, : self.n]
+        solved: Tensor = self.solve_transposed(rows)[:, : self.n]
+        return solved
 
     def stationary(self) -> Stationary:
         """The prior and the observed points."""
@@ -272,7 +273,8 @@ class TorchPosterior:
     def weights(self, prior: Tensor) -> Tensor:
         """K^-1 (y - c - prior) for every row of ``prior``, shape (P, n); see ``HostPosterior.weights``."""
         rows = torch.nn.functional.pad(prior, (0, len(self.Z) - self.n))
-        return self._from_observed(self.beta - self.solve(rows))
+        weights: Tensor = self._from_observed(self.beta - self.solve(rows))
+        return weights
 
     def predict(self, U: Array) -> tuple[Array, Array]:
         """Mean and variance of the latent function at U, each of shape (R,)."""

@@ -43,7 +43,7 @@ def capture(step: Step, state: Tensors, inputs: Tensors, count: int) -> Callable
     graph = torch.cuda.CUDAGraph()
     device = state["done"].device
     with torch.cuda.device(device):
-        stream = torch.cuda.Stream(device)
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         # Other threads of the user's program may allocate meanwhile: their work is none of this capture's business.
         with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             for _ in range(count):

@@ -18,6 +18,7 @@ from gpbo.models.host_posterior import HostPosterior, NotPositiveDefinite
 from gpbo.models.spec import Array, default_spec
 from gpbo.models.torch_posterior import TorchPosterior
 from gpbo.numerics import ALL_THREADS_FROM, available, memory, one_thread
+from gpbo.numerics.graphs import GRAPHS
 from gpbo.strategy.regimes import most_modelled
 from gpbo.strategy.subsets import Rows, leading, modelled, thinned
 from gpbo.transforms import MAPS, OutcomeMap
@@ -120,6 +121,10 @@ class Surrogate:
         if self._current is not None:
             self.carry = self._current[3].carry
 
+    def forget(self) -> None:
+        """Drops the current model, not what later fits start from: its device is lost."""
+        self._current = None
+
     def restore(self, carry: Carry | None) -> None:
         """Go on from fits committed elsewhere, on the same observations."""
         if carry is None or not carry.same_as(self.carry):
@@ -203,6 +208,8 @@ class Surrogate:
             chosen = fit(problem, carry.chosen if carry is not None and kept else chosen, device=device)
             if not np.isfinite(chosen.log_posterior):
                 chosen = fit(problem, device=device)
+        if device.type != "cpu":
+            self._current = None  # two large factors may not fit side by side
         message = ""
         if not np.isfinite(chosen.log_posterior):
             chosen = replace(chosen, theta=default_spec(kernel, self._dim, infer_noise=infer).start())
@@ -274,8 +281,19 @@ def given_noise(data: Data) -> Array | None:
 
 
 def factorised(problem: Problem, theta: Array, device: torch.device) -> Posterior:
-    """The posterior on the compiled host path where it can run, else in torch."""
+    """The posterior on the compiled host path where it can run, else in torch.
+
+    Where a GPU has no memory for it, what else is kept there is dropped, and it is tried once more.
+    """
     if device.type == "cpu" and available():
         with one_thread(len(problem.y) < ALL_THREADS_FROM):
             return HostPosterior(problem, theta, room=max(32, len(problem.y) // 16))
+    try:
+        return TorchPosterior(problem, theta, device)
+    except Exception as error:
+        if device.type == "cpu" or not memory.refused(error):
+            raise
+    GRAPHS.clear()  # outside the handler, whose traceback holds the matrices that were in the way
+    torch.cuda.empty_cache()
+    memory.current().refusals.append("captured graphs were dropped")
     return TorchPosterior(problem, theta, device)
