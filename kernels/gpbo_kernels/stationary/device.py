@@ -10,6 +10,8 @@ _SQRT3 = tl.constexpr(math.sqrt(3.0))
 _SQRT5 = tl.constexpr(math.sqrt(5.0))
 _FIVE_THIRDS = tl.constexpr(5.0 / 3.0)
 _THIRD = tl.constexpr(1.0 / 3.0)
+_SMALLEST32 = tl.constexpr(2.0**-126)
+_SMALLEST64 = tl.constexpr(2.0**-1022)
 
 
 @triton.jit
@@ -33,8 +35,11 @@ def profile(squared, KIND: tl.constexpr):
         tl.static_assert(KIND == "matern12")
         r = tl.sqrt(squared)
         k = tl.exp(-r)
-        positive = squared > 0.0
-        slope = tl.where(positive, k / tl.where(positive, r, 1.0), 0.0)
+        if squared.dtype == tl.float32:  # below, the reciprocal root of a flushed number would be infinite
+            apart = squared >= _SMALLEST32
+        else:
+            apart = squared >= _SMALLEST64
+        slope = tl.where(apart, k * tl.rsqrt(tl.where(apart, squared, 1.0)), 0.0)
     return k, slope
 
 

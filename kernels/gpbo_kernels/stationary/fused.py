@@ -15,10 +15,10 @@ from gpbo_kernels import backend
 from gpbo_kernels.stationary.device import profile, squared_distance, triangle_tile
 from gpbo_kernels.stationary.layout import by_coordinate, matrices, per_matrix
 
-# Side of a tile and warps that share it. A table rather than a search at first use, which would time 20 kernels in the
-# middle of a suggestion and pick another tile, hence other last bits, on another day. Either entry leaves 8 or 16
-# numbers to a thread, so that float64 stays in registers; the smaller tile fills the card with few points.
-_SMALL, _LARGE, _FEW = (32, 4), (64, 8), 1536
+# Side of a tile and warps that share it: eight numbers to a thread, so that float64 stays in registers and several
+# tiles share a multiprocessor; in many dimensions the larger tile, which reads half as many coordinates a pair. A table
+# rather than a search at first use: that would time kernels in the middle of a suggestion.
+_NARROW, _WIDE, _MANY_DIMENSIONS = (32, 4), (64, 16), 128
 
 # Sizes and strides are no reason to compile again, except an inner stride of 1, by which accesses coalesce.
 _SIZES = (
@@ -102,7 +102,7 @@ def covariance_and_slope(
     if diagonal is not None:
         added = diagonal if isinstance(diagonal, Tensor) else Z1.new_full((1,), diagonal)
         added = added.expand(*(batch if added.shape[:-1].numel() > 1 else ()), n1).contiguous()
-    side, warps = _SMALL if max(n1, n2) <= _FEW else _LARGE
+    side, warps = _NARROW if Z1.shape[-1] < _MANY_DIMENSIONS else _WIDE
     across = triton.cdiv(n2, side)
     tiles = across * (across + 1) // 2 if Z2 is None else triton.cdiv(n1, side) * across
     with backend.device_of(Z1):

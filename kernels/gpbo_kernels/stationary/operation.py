@@ -9,12 +9,7 @@ from torch import Tensor
 
 from gpbo_kernels import backend
 from gpbo_kernels.stationary import reference
-from gpbo_kernels.stationary.reference import KINDS, profile
-
-
-def _check_kind(kind: str) -> None:
-    if kind not in KINDS:
-        raise ValueError(f"unknown kernel kind {kind!r}; use one of {', '.join(KINDS)}")
+from gpbo_kernels.stationary.reference import check_kind, profile
 
 
 def covariance_and_slope(
@@ -48,7 +43,7 @@ def covariance_and_slope(
         ValueError: If the kind is unknown, a diagonal is to be added to the covariance of two sets of points, or a
             buffer has another shape.
     """
-    _check_kind(kind)
+    check_kind(kind)
     if diagonal is not None and Z2 is not None:
         raise ValueError("a diagonal belongs to the covariance of points with themselves; leave Z2 out")
     other = Z1 if Z2 is None else Z2
@@ -69,6 +64,8 @@ def covariance_and_slope(
         K, S = reference.covariance_and_slope(kind, Z1, Z2, scale, diagonal, *(out or (None, None)))
         if K is S and all(want):
             S = S.clone()  # what callers do to one must not show in the other
+        if out is None:
+            K, S = K.expand(shape).contiguous(), S.expand(shape).contiguous()
         return K if want[0] else None, S if want[1] else None
     from gpbo_kernels.stationary import fused
 
@@ -142,7 +139,7 @@ def covariance(kind: str, X1: Tensor, X2: Tensor, lengthscale: Tensor) -> Tensor
     Raises:
         ValueError: If the kind is unknown.
     """
-    _check_kind(kind)
+    check_kind(kind)
     result: Tensor = _Covariance.apply(kind, X1, X2, lengthscale)  # type: ignore[no-untyped-call]
     return result
 

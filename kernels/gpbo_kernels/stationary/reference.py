@@ -24,6 +24,12 @@ KINDS = ("rbf", "matern52", "matern32", "matern12")
 _SQRT3, _SQRT5 = math.sqrt(3.0), math.sqrt(5.0)
 
 
+def check_kind(kind: str) -> None:
+    """Raises ``ValueError`` if the kind is unknown."""
+    if kind not in KINDS:
+        raise ValueError(f"unknown kernel kind {kind!r}; use one of {', '.join(KINDS)}")
+
+
 def profile(kind: str, distance: Tensor) -> tuple[Tensor, Tensor]:
     """Covariance and slope at scaled distances.
 
@@ -49,11 +55,10 @@ def profile(kind: str, distance: Tensor) -> tuple[Tensor, Tensor]:
         r = _SQRT3 * distance
         e = torch.exp(-r)
         return (1.0 + r) * e, 3.0 * e
-    if kind == "matern12":
-        k = torch.exp(-distance)
-        positive = distance > 0.0
-        return k, torch.where(positive, k / torch.where(positive, distance, 1.0), 0.0)
-    raise ValueError(f"unknown kernel kind {kind!r}; use one of {', '.join(KINDS)}")
+    check_kind(kind)
+    k = torch.exp(-distance)  # matern12
+    positive = distance > 0.0
+    return k, torch.where(positive, k / torch.where(positive, distance, 1.0), 0.0)
 
 
 def distance(Z1: Tensor, Z2: Tensor) -> Tensor:
