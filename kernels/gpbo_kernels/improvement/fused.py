@@ -29,7 +29,7 @@ from gpbo_kernels.improvement.reference import MIN_VARIANCE
 from gpbo_kernels.stationary.device import profile
 
 _PROGRAMS = 264  # about two for every multiprocessor of a large GPU
-_TILE = 2048  # numbers in a tile of points by dimensions, or of rows by fantasies
+_TILE = 2048  # most numbers in a tile of points by dimensions, or of rows by fantasies
 
 
 @triton.jit
@@ -165,7 +165,7 @@ def mixture(
         _mixture_kernel[(R,)](
             V, beta.contiguous(), normals[: m - first, :].contiguous(), best, value if ends is None else ends,
             scalar(scale, V), scalar(constant, V), scalar(MIN_VARIANCE, V), value, right, m, first, S, V.stride(0),
-            row_best, ENDS=ends is not None, COLUMNS=min(1024, triton.next_power_of_2(m)),
+            row_best, ENDS=ends is not None, COLUMNS=min(_TILE // 2, triton.next_power_of_2(m)),
             FANTASISED=max(1, _TILE // SAMPLES), SAMPLES=SAMPLES, num_warps=8,
         )  # fmt: skip
     return value, right
