@@ -1,14 +1,9 @@
 """The log posterior of the hyperparameters and its gradient in closed form: the definition, in plain torch.
 
-No autograd: one Cholesky factorisation, one inverse and one n x n weight matrix W = (aa' - K^-1) o S, where a = K^-1
-(y - c) and S holds the slopes of the kernel. Because dk/d log l_k = S_ij (z_ik - z_jk)^2, all d lengthscale gradients
-are
-
-    1/2 sum_ij W_ij (z_ik - z_jk)^2 = sum_i z_ik^2 (W 1)_i - sum_i z_ik (W Z)_ik,
-
-one product of an n x n by an n x d matrix, never an n x n x d array. Batched over hyperparameter vectors. Nothing in it
-depends on a value that the host would have to read, and observations may be padded to a size that stays the same for
-many of them: the function can be captured in a CUDA graph.
+No autograd: one Cholesky factorisation, one inverse and one pass over the weights W = (aa' - K^-1) o S, where a = K^-1
+(y - c) and S holds the slopes of the kernel; neither W nor S need be stored (``gpbo_kernels.lengthscale_gradients``).
+Batched over hyperparameter vectors. Nothing in it depends on a value that the host would have to read, and observations
+may be padded to a size that stays the same for many of them: the function can be captured in a CUDA graph.
 
 Source: Rasmussen and Williams 2006, eqs. 5.8-5.9, with the priors on natural values added (BoTorch's MAP convention).
 """
@@ -22,7 +17,7 @@ from torch import Tensor
 
 from gpbo.models.spec import Prior, Spec
 from gpbo.numerics.triangular import invert_lower
-from gpbo_kernels import profile
+from gpbo_kernels import covariance_and_slope, lengthscale_gradients
 
 _LOG_2PI = math.log(2.0 * math.pi)
 
@@ -61,8 +56,9 @@ def log_posterior(
     inferred = there if known is None else there & torch.isnan(known)
     noise = torch.where(inferred, theta[:, 1].exp()[:, None], 0.0 if known is None else torch.where(there, known, 0.0))
     Z = X / theta[:, None, 3:].exp()
-    covariance, slope = profile(spec.kind, torch.cdist(Z, Z, compute_mode="donot_use_mm_for_euclid_dist"))
-    K = torch.where(there[:, None] & there, covariance * scale[:, None, None], 0.0)
+    covariance, _ = covariance_and_slope(spec.kind, Z, scale=scale, want=(True, False))
+    assert covariance is not None
+    K = torch.where(there[:, None] & there, covariance, 0.0)
     K.diagonal(dim1=-2, dim2=-1).add_(torch.where(there, noise, 1.0))  # padding is a block of its own: the identity
     L, info = torch.linalg.cholesky_ex(K)
     bad = info > 0
@@ -73,19 +69,13 @@ def log_posterior(
     a = Li.mT @ half
     quadratic = half.square().sum((-2, -1))
     value = -0.5 * quadratic - L.diagonal(dim1=-2, dim2=-1).log().sum(-1) - 0.5 * n * _LOG_2PI
-    M = a * a.mT - Li.mT @ Li
-    parts = M.diagonal(dim1=-2, dim2=-1) * noise
+    inverse = Li.mT @ Li
+    parts = (a[..., 0].square() - inverse.diagonal(dim1=-2, dim2=-1)) * noise
     trace = parts.sum(-1)
     gradient = torch.zeros_like(theta)
     gradient[:, 0] = a.sum((-2, -1))
     gradient[:, 2] = 0.5 * (quadratic - n - trace)  # tr(M K) = a'(K + D)a - n - tr(M D)
-    W = M * slope * scale[:, None, None]
-    if spec.kind == "matern12":  # slopes grow like 1/r: for close points the product would cancel to nothing
-        for k in range(spec.d):
-            apart = Z[:, :, k, None] - Z[:, None, :, k]
-            gradient[:, 3 + k] = 0.5 * (W * apart * apart).sum((-2, -1))
-    else:
-        gradient[:, 3:] = (Z.square() * W.sum(-1, keepdim=True)).sum(-2) - (Z * (W @ Z)).sum(-2)
+    gradient[:, 3:] = lengthscale_gradients(spec.kind, Z, a[..., 0], inverse, scale=scale)
     if spec.infer_noise:
         density, derivative = log_prior(spec.noise, theta[:, 1])
         value = value + density
