@@ -12,7 +12,6 @@ from botorch.acquisition.analytic import LogExpectedImprovement
 from scipy.stats import norm
 
 from gpbo.acquisition.improvement import HostImprovement, base_normals
-from gpbo_kernels.improvement import log_improvement as torch_log_improvement
 from gpbo.acquisition.torch_improvement import TorchImprovement
 from gpbo.models.exact import Problem, build_model
 from gpbo.models.host_posterior import HostPosterior
@@ -20,6 +19,7 @@ from gpbo.models.spec import default_spec
 from gpbo.models.torch_posterior import TorchPosterior
 from gpbo.numerics import available
 from gpbo.numerics.rows import log_improvement as host_log_improvement
+from gpbo_kernels.improvement import log_improvement as torch_log_improvement
 
 CPU = torch.device("cpu")
 needs_numba = pytest.mark.skipif(not available(), reason="numba is not there")
