@@ -13,7 +13,6 @@ from gpbo.acquisition.improvement import SCREEN_SAMPLES, Indices
 from gpbo.models.spec import Array
 from gpbo.numerics import memory
 from gpbo_kernels.improvement import log_improvement
-from gpbo_kernels.stationary import covariance_and_slope
 
 if TYPE_CHECKING:
     from gpbo.acquisition.torch_improvement import TorchImprovement
@@ -48,7 +47,7 @@ class TorchScreen:
         self._z = p.tensor(self.U) * p.inverse
         self._table: Table | None = None
         self._single = worthwhile(p.device) if single is None else single
-        self._single = self._single and p.Li is not None and p.ratio <= _RANKED_IN_SINGLE
+        self._single = self._single and p.Li is not None and p.ratio() <= _RANKED_IN_SINGLE
 
     def values(self) -> Array:
         """Acquisition values, shape (R,), on a few of the fantasies.
@@ -68,18 +67,16 @@ class TorchScreen:
         """Values in float32, those of the better half in float64."""
         improvement, p = self._improvement, self._improvement.posterior
         assert p.Li is not None
-        Z, inverse = p.Z.float(), p.Li.float()
+        single = p.Li.float()  # of all steps, only the one of O(n^2) a candidate is worth it
         values = torch.empty(len(self._z), dtype=torch.float64, device=p.device)
 
         def some(start: int, stop: int) -> None:
-            k, _ = covariance_and_slope(p.kind, self._z[start:stop].float(), Z, scale=p.scale, want=(True, False))
-            assert k is not None
-            V = k @ inverse.mT
-            mean, shifts = V @ p.beta.float(), V[:, improvement.first : p.m] @ _few(improvement, improvement.first, p.m)
-            variance = p.scale - V.square().sum(-1)
-            values[start:stop] = _values(improvement, p.constant + mean, variance, shifts)
+            V = p.covariance(self._z[start:stop], p.Z)[0].float() @ single.mT
+            mean, variance = V @ p.beta.float(), V.square().sum(-1)
+            shifts = V[:, improvement.first : p.m] @ _few(improvement, improvement.first, p.m).float()
+            values[start:stop] = _values(improvement, p.constant + mean.double(), p.scale - variance.double(), shifts)
 
-        memory.in_pieces(some, len(values), 4 * 5 * len(p.Z), "a ranking of candidates")
+        memory.in_pieces(some, len(values), 8 * 5 * len(p.Z), "a ranking of candidates")
         best = values.nan_to_num(nan=math.inf).topk(max(1, int(_EXACT * len(values)))).indices
         values[best] = Table(improvement, self._z[best]).values()
         return values
@@ -174,5 +171,5 @@ def _values(improvement: TorchImprovement, mean: Tensor, variance: Tensor, shift
     few = 1 if improvement.posterior.m == improvement.first else shifts.shape[1]
     sd = variance.clamp_min(_MIN_VARIANCE).sqrt()
     means = mean[:, None] + shifts[:, :few]
-    logs = log_improvement((means - improvement.best[:few].to(mean.dtype)) / sd[:, None])[0]
+    logs = log_improvement((means - improvement.best[:few]) / sd[:, None])[0]
     return sd.log() + torch.logsumexp(logs, -1) - math.log(few)

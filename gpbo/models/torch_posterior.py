@@ -40,7 +40,6 @@ class TorchPosterior:
         L: Lower factor, shape (size, size).
         Li: Its inverse; None where there are triangular solves.
         beta: Shape (size,); zero in the rows of conditioned points, except for failed ones.
-        ratio: Largest over smallest entry of the factor's diagonal when it was made, a measure of its condition.
         n: Observations.
         m: Observations and conditioned points.
     """
@@ -68,7 +67,7 @@ class TorchPosterior:
                 break
         else:
             raise NotPositiveDefinite
-        self.jitter, self.ratio = jitter, ratio
+        self.jitter = jitter
         self.Li = self._inverted() if ratio < _WELL_CONDITIONED else None
         self.set_outcomes(problem.y)
 
@@ -89,6 +88,11 @@ class TorchPosterior:
         diagonal = K.diagonal()[:n]
         failed, largest, smallest = torch.stack([info.to(K.dtype), diagonal.amax(), diagonal.amin()]).tolist()
         return None if failed or not smallest > 0.0 else largest / smallest
+
+    def ratio(self) -> float:
+        """Largest over smallest entry of the factor's diagonal, a measure of its condition; waits for the device."""
+        diagonal = self.L.diagonal()[: self.m]
+        return float((diagonal.amax() / diagonal.amin()).item())
 
     def _inverted(self) -> Tensor | None:
         """L^-1 with zeros as padding; None where there is no memory for it and the blocks it is made of."""
@@ -156,8 +160,7 @@ class TorchPosterior:
         self._resize(bucket(self.m))
         added = float(noise[start:].min()) if start < len(X) else math.inf
         if self.Li is not None and self.scale + float(noise.max()) > _WELL_CONDITIONED**2 * added:
-            diagonal = self.L.diagonal()[: self.m]
-            if (diagonal.amax() / diagonal.amin()).item() >= _WELL_CONDITIONED:
+            if self.ratio() >= _WELL_CONDITIONED:
                 self.Li = None
         self.set_outcomes(y)
 
