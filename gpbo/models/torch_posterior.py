@@ -57,7 +57,7 @@ class TorchPosterior:
         self.n = self.m = self._base = len(problem.y)
         self.noise: Array = problem.noise(theta)
         size, n = bucket(self.n), self.n
-        self.Z = torch.zeros(size, len(self.inverse), dtype=torch.float64, device=device)
+        self.Z = _coordinates(size, self.inverse)
         self.Z[:n] = self.tensor(problem.X) * self.inverse
         self._active = (torch.arange(size, device=device) < n).to(self.Z.dtype)
         self.L = torch.empty(size, size, dtype=torch.float64, device=device)
@@ -159,9 +159,9 @@ class TorchPosterior:
         self.n, self.noise = self.m, noise
         self._resize(bucket(self.m))
         added = float(noise[start:].min()) if start < len(X) else math.inf
-        if self.Li is not None and self.scale + float(noise.max()) > _WELL_CONDITIONED**2 * added:
-            if self.ratio() >= _WELL_CONDITIONED:
-                self.Li = None
+        doubtful = self.scale + float(noise.max()) > _WELL_CONDITIONED**2 * added
+        if self.Li is not None and doubtful and self.ratio() >= _WELL_CONDITIONED:
+            self.Li = None
         self.set_outcomes(y)
 
     def condition(self, U: Array) -> None:
@@ -209,7 +209,10 @@ class TorchPosterior:
             if buffer is None:
                 continue
             square = name in ("L", "Li")
-            moved = buffer.new_zeros((size, size) if square else (size, *buffer.shape[1:]))
+            if name == "Z":
+                moved = _coordinates(size, self.inverse)
+            else:
+                moved = buffer.new_zeros((size, size) if square else size)
             part = (slice(both), slice(both)) if square else slice(both)
             moved[part] = buffer[part]
             if name == "L":
@@ -290,3 +293,8 @@ class TorchPosterior:
 
         memory.in_pieces(some, len(U), 8 * 5 * len(self.Z), "predictions")
         return mean, variance
+
+
+def _coordinates(rows: int, like: Tensor) -> Tensor:
+    """Zeros of shape (rows, d), one coordinate after the other in memory, as kernels read them."""
+    return like.new_zeros(len(like), rows).mT

@@ -171,7 +171,7 @@ def _eagerly(step: Step, state: Tensors, inputs: Tensors, rounds: int, every: in
 
 
 def _copies(tensors: Tensors) -> Tensors:
-    return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
 def _bytes(tensors: Tensors) -> int:
