@@ -13,7 +13,7 @@ from typing import Any
 Line = dict[str, Any]
 ROOT = Path(__file__).parent.parent
 PACKAGES = (
-    *("gpbo", "torch", "gpytorch", "botorch", "numpy", "scipy", "optuna", "scikit-learn"),
+    *("gpbo", "torch", "triton", "gpytorch", "botorch", "numpy", "scipy", "optuna", "scikit-learn"),
     *("ax-platform", "cma", "hyperopt", "scikit-optimize", "smac", "coco-experiment"),
 )
 

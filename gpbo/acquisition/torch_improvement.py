@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gpbo.acquisition.improvement import DISAPPOINTMENT, Indices, Mark, Screen
+from gpbo.acquisition.picks import pick_one_by_one
 from gpbo.acquisition.torch_picks import follow_on_device, pick_on_device
 from gpbo.acquisition.torch_screen import TorchScreen
 from gpbo.models.spec import Array
@@ -194,6 +195,8 @@ class TorchImprovement:
 
     def pick(self, screen: Screen, values: Array, q: int) -> tuple[list[int], list[Mark]]:
         """Picks q candidates one after the other; see ``Improvement.pick``."""
+        if type(self) is not TorchImprovement:  # picks on the device are by log expected improvement
+            return pick_one_by_one(self, screen, values, q)
         return pick_on_device(self, screen, values, q)
 
     def screen(self, U: Array) -> TorchScreen:

@@ -69,4 +69,4 @@ def follow_on_device(improvement: TorchImprovement, U: Array) -> list[Mark]:
     fantasies = p.constant + (rows @ p.beta)[:, None]
     fantasies = fantasies + rows[:, improvement.first : p.m] @ improvement.normals[: p.m - improvement.first]
     best = torch.cat([before[None], fantasies]).cummax(0).values
-    return [Mark(start + i, each) for i, each in enumerate(best)]
+    return [Mark(start + i, best[i]) for i in range(len(U))]

@@ -2,7 +2,8 @@
 
 The package knows nothing of gpbo, and needs torch only. Every operation is a folder: ``reference.py``, the definition
 in plain torch, which is also the CPU path; ``fused.py``, a Triton kernel of the same numbers for CUDA devices;
-``operation.py``, what callers use. ``use`` forces one of the two.
+``operation.py``, what callers use. ``use`` forces one of the two. ``improvement``, ``greedy`` and ``paths``, which are
+not imported here, hold what a search evaluates.
 """
 
 from gpbo_kernels.backend import use

@@ -1,9 +1,9 @@
 """Compiles kernels for a Hopper GPU, which need not be there; run as a script, in a process that does not interpret.
 
 Reads a list of cases from standard input, each a dictionary with ``module``, ``kernel``, ``dtype`` ("fp64"),
-``pointers``, ``constants`` and ``warps``, and optionally ``absent`` (arguments that are None) and ``wide`` (int64
-arguments; other ones are int32). Writes a list of ``{"registers": ..., "stack": ...}``, or exits with 3 where Triton's
-compiler does not run at all.
+``pointers``, ``constants`` and ``warps``, and optionally ``absent`` (arguments that are None), ``types`` (of arguments,
+in Triton's words) and ``wide`` (int64 arguments; other ones are int32). Writes a list of
+``{"registers": ..., "stack": ...}``, or exits with 3 where Triton's compiler does not run at all.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ def compiled(case: dict[str, Any]) -> Any:
     for name in kernel.arg_names:
         if name in constants:
             signature[name] = "constexpr"
+        elif name in case.get("types", {}):
+            signature[name] = case["types"][name]
         elif name in case["pointers"]:
             signature[name] = f"*{case['dtype']}"
         else:

@@ -20,12 +20,12 @@ from torch import Tensor
 from gpbo_kernels import backend
 from gpbo_kernels.greedy.reference import Picks
 from gpbo_kernels.improvement.device import log_improvement
-from gpbo_kernels.improvement.fused import scalar
+from gpbo_kernels.improvement.fused import LAUNCH, scalar
 from gpbo_kernels.improvement.reference import MIN_VARIANCE
 from gpbo_kernels.stationary.device import profile
 
 _PROGRAMS = 264  # about two for every multiprocessor of a large GPU
-_TILE = 4096  # most numbers in a tile of candidates by columns, dimensions or fantasies
+_TILE = 2048  # most numbers in a tile of candidates by columns, dimensions or fantasies
 
 
 @triton.jit(do_not_specialize=["p", "width"])
@@ -97,7 +97,7 @@ def _pick_kernel(
         sd = tl.sqrt(tl.where(variance < smallest, smallest, variance))
         logs, _up, _density = log_improvement((center[:, None] + shift - incumbent[None, :]) / sd[:, None])
         logs = tl.where(sampled[None, :], logs, float("-inf"))
-        largest = tl.max(logs, axis=1)
+        largest = tl.max(tl.where(logs == logs, logs, float("-inf")), axis=1)  # NaN shows in the sum
         # Where every improvement is zero the largest logarithm is -inf, and must not be taken from itself.
         origin = tl.where(largest == float("-inf"), 0.0, largest)
         parts = tl.sum(tl.exp(logs - origin[:, None]), axis=1)
@@ -156,7 +156,7 @@ def pick(
                 Z, V, mean, moments[0], after[0], moments[1], after[1], normals, *constants, taken, incumbents,
                 tops[p % 2][0], tops[1 - p % 2][0], tops[p % 2][1], tops[1 - p % 2][1], tops[p % 2][2],
                 tops[1 - p % 2][2], rows, values, N, d, S, p, m + p - 1, V.stride(0), programs, KIND=kind,
-                APPEND=p > 0, EVALUATE=p < q, num_warps=8, **sizes,
+                APPEND=p > 0, EVALUATE=p < q, num_warps=8, **sizes, **LAUNCH,
             )  # fmt: skip
             moments = after
     return Picks(rows, values, incumbents)

@@ -26,8 +26,9 @@ from torch import Tensor
 from gpbo_kernels import backend
 from gpbo_kernels.improvement.device import log_improvement
 from gpbo_kernels.improvement.reference import MIN_VARIANCE
-from gpbo_kernels.stationary.device import profile
+from gpbo_kernels.stationary.device import profile, squared_distance
 
+LAUNCH = {"num_stages": 1, "enable_fp_fusion": True}
 _PROGRAMS = 264  # about two for every multiprocessor of a large GPU
 _TILE = 2048  # most numbers in a tile of points by dimensions, or of rows by fantasies
 
@@ -40,13 +41,9 @@ def _cross_covariance_kernel(
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     columns = tl.program_id(1).to(tl.int64) * COLUMNS + tl.arange(0, COLUMNS)
     in_rows, in_columns = rows < R, columns < m
-    at_z, at_Z = z + rows * d, Z + columns * row_Z
-    squared = tl.zeros((ROWS, COLUMNS), dtype=z.dtype.element_ty)
-    for _ in range(d):
-        apart = tl.load(at_z, mask=in_rows, other=0.0)[:, None] - tl.load(at_Z, mask=in_columns, other=0.0)[None, :]
-        squared += apart * apart
-        at_z += 1
-        at_Z += column_Z
+    squared = squared_distance(
+        z, Z, rows * d, columns * row_Z, in_rows, in_columns, d, 1, column_Z, ROWS=ROWS, COLUMNS=COLUMNS
+    )
     k, _slope = profile(squared, KIND)
     place = out + rows[:, None] * m + columns[None, :]
     tl.store(place, k * tl.load(scale), mask=in_rows[:, None] & in_columns[None, :])
@@ -86,7 +83,7 @@ def _mixture_kernel(
     incumbent = tl.load(best + r * row_best + s, mask=real, other=0.0)
     logs, up, density = log_improvement((tl.load(constant) + tl.sum(products, axis=0) + shift - incumbent) / sd)
     logs = tl.where(real, logs, float("-inf"))
-    largest = tl.max(logs, axis=0)
+    largest = tl.max(tl.where(logs == logs, logs, float("-inf")), axis=0)  # NaN shows in the sum
     origin = tl.where(largest == float("-inf"), 0.0, largest)  # where all are -inf: not to be taken from itself
     parts = tl.exp(logs - origin)
     total = tl.sum(parts, axis=0)
@@ -166,7 +163,8 @@ def mixture(
             V, beta.contiguous(), normals[: m - first, :].contiguous(), best, value if ends is None else ends,
             scalar(scale, V), scalar(constant, V), scalar(MIN_VARIANCE, V), value, right, m, first, S, V.stride(0),
             row_best, ENDS=ends is not None, COLUMNS=min(_TILE // 2, triton.next_power_of_2(m)),
-            FANTASISED=max(1, _TILE // SAMPLES), SAMPLES=SAMPLES, num_warps=8,
+            FANTASISED=max(1, _TILE // SAMPLES), SAMPLES=SAMPLES,
+            num_warps=8, **LAUNCH,
         )  # fmt: skip
     return value, right
 
@@ -194,7 +192,8 @@ def log_expected_improvement(
     ROWS, COLUMNS = 4, 128
     with backend.device_of(z):
         _cross_covariance_kernel[(triton.cdiv(R, ROWS), triton.cdiv(m, COLUMNS))](
-            z, Z, scale, k, R, m, d, Z.stride(0), Z.stride(1), KIND=kind, ROWS=ROWS, COLUMNS=COLUMNS, num_warps=4
+            z, Z, scale, k, R, m, d, Z.stride(0), Z.stride(1), KIND=kind, ROWS=ROWS, COLUMNS=COLUMNS,
+            num_warps=4, **LAUNCH,
         )  # fmt: skip
     V = k @ Li.mT
     value, right = mixture(V, beta, normals, best, scale=scale, constant=constant, first=first, ends=ends)
@@ -212,6 +211,6 @@ def input_gradient(kind: str, z: Tensor, Z: Tensor, W: Tensor, scale: Tensor) ->
     with backend.device_of(z):
         _input_gradient_kernel[(R, parts)](
             z, Z, W, scale, out, m, d, triton.cdiv(m, parts), Z.stride(0), Z.stride(1),
-            KIND=kind, POINTS=POINTS, DIMENSIONS=DIMENSIONS, num_warps=4,
+            KIND=kind, POINTS=POINTS, DIMENSIONS=DIMENSIONS, num_warps=4, **LAUNCH,
         )  # fmt: skip
     return out[:, 0] if parts == 1 else out.sum(1)

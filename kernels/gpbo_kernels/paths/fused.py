@@ -17,12 +17,12 @@ import triton.language as tl
 from torch import Tensor
 
 from gpbo_kernels import backend
-from gpbo_kernels.improvement.fused import scalar
+from gpbo_kernels.improvement.fused import LAUNCH, scalar
 from gpbo_kernels.paths.reference import PathSet
-from gpbo_kernels.stationary.device import profile
+from gpbo_kernels.stationary.device import profile, squared_distance
 
 _PROGRAMS = 264  # about two for every multiprocessor of a large GPU
-_ROWS, _COLUMNS = 8, 128
+_ROWS, _COLUMNS = 8, 64
 
 
 @triton.jit
@@ -67,20 +67,15 @@ def _path_kernel(
     for start in range(part * share_n, stop, COLUMNS):
         j = start + tl.arange(0, COLUMNS)
         inside = j < stop
-        at_z, at_Z = z + rows * d, Z + j.to(tl.int64) * row_Z
-        squared = tl.zeros((ROWS, COLUMNS), dtype=z.dtype.element_ty)
-        for _ in range(d):
-            apart = tl.load(at_Z, mask=inside, other=0.0)[None, :] - tl.load(at_z, mask=in_rows, other=0.0)[:, None]
-            squared += apart * apart
-            at_z += 1
-            at_Z += column_Z
+        j_row = j.to(tl.int64) * row_Z
+        squared = squared_distance(z, Z, rows * d, j_row, in_rows, inside, d, 1, column_Z, ROWS=ROWS, COLUMNS=COLUMNS)
         covariance, slope = profile(squared, KIND)
         place = update + own[:, None] * n + j[None, :]
         u = tl.load(place, mask=in_rows[:, None] & inside[None, :], other=0.0) * outputscale
         value += covariance * u
         if GRADIENT:
             pull = slope * u
-            at_z, at_Z = z + rows * d, Z + j.to(tl.int64) * row_Z
+            at_z, at_Z = z + rows * d, Z + j_row
             for k in range(d):
                 apart = tl.load(at_Z, mask=inside, other=0.0)[None, :] - tl.load(at_z, mask=in_rows, other=0.0)[:, None]
                 one = tl.sum(pull * apart, axis=1)
@@ -122,6 +117,7 @@ def _evaluate(paths: PathSet, z: Tensor, owner: Tensor, gradient: bool) -> Tenso
             _path_kernel[(blocks, parts)](
                 z, W, paths.phase, Z, paths.weights, paths.update, owner.contiguous(), *numbers, out, R, F, n, d,
                 share_F, share_n, W.stride(0), W.stride(1), Z.stride(0), Z.stride(1), KIND=paths.kind,
-                GRADIENT=gradient, ROWS=_ROWS, COLUMNS=_COLUMNS, DIMENSIONS=triton.next_power_of_2(d), num_warps=4,
+                GRADIENT=gradient, ROWS=_ROWS, COLUMNS=_COLUMNS, DIMENSIONS=triton.next_power_of_2(d),
+                num_warps=4, **LAUNCH,
             )  # fmt: skip
     return out[:, 0] if parts == 1 else out.sum(1)
