@@ -33,7 +33,7 @@ Arguments: TypeAlias = tuple[int, int, float, float, Array, Array, Array, Array,
 _NO_GRADIENT = np.empty((0, 0))
 DISAPPOINTMENT = 3.0
 _TOGETHER = 4  # new points from which a product beats updates one by one
-SCREEN_SAMPLES = 16  # fantasies used to rank raw candidates; the search itself uses all
+_SCREEN_SAMPLES = 16  # fantasies used to rank raw candidates; the search itself uses all
 
 
 def base_normals(points: int, samples: int, seed: int) -> Array:
@@ -300,7 +300,7 @@ class HostScreen:
         self._m = p.m
         self._mean = p.constant + V @ p.beta[: p.m]
         self._variance = p.scale - np.square(V).sum(-1)
-        self._shifts = V[:, first:] @ improvement.normals[: p.m - first, :SCREEN_SAMPLES]
+        self._shifts = V[:, first:] @ improvement.normals[: p.m - first, :_SCREEN_SAMPLES]
 
     def values(self) -> Array:
         """Acquisition values, shape (R,), on a few of the fantasies."""
@@ -312,7 +312,7 @@ class HostScreen:
             with one_thread(p.m < ALL_THREADS_FROM):
                 self._extend()
         for row in range(self._m, p.m):
-            z = normals[row - first, :SCREEN_SAMPLES].copy() if row >= first else np.zeros(0)
+            z = normals[row - first, :_SCREEN_SAMPLES].copy() if row >= first else np.zeros(0)
             moments = self._mean, self._variance, self._shifts
             condition_rows(p.kind, p.scale, self.U, p.inverse, p.Z, p.L, p.beta, row, z, self._V, *moments)
         self._m = p.m
@@ -334,7 +334,7 @@ class HostScreen:
         self._variance -= np.square(new).sum(-1)
         skipped = max(improvement.first - old, 0)
         normals = improvement.normals[old + skipped - improvement.first : p.m - improvement.first]
-        self._shifts += new[:, skipped:] @ normals[:, :SCREEN_SAMPLES]
+        self._shifts += new[:, skipped:] @ normals[:, :_SCREEN_SAMPLES]
         self._m = p.m
 
     def shortlist(self, rows: Indices) -> HostScreen:

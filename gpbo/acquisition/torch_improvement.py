@@ -51,6 +51,11 @@ class TorchImprovement:
         slope = (weight * density).sum(-1) / sd
         return value, weight * up / sd[:, None], torch.where(variance > _MIN_VARIANCE, slope, 0.0), sd
 
+    @property
+    def is_log_improvement(self) -> bool:
+        """Whether it is that and not a child of it, for which there are neither fused kernels nor running moments."""
+        return type(self) is TorchImprovement
+
     def evaluate_at(self, U: Tensor, ends: Tensor | None, best: Tensor) -> tuple[Tensor, Tensor]:
         """Values (R,) and gradients (R, D) for points on the device, without a look from the host.
 
@@ -68,7 +73,7 @@ class TorchImprovement:
         Shapes are those of the padded factor, so that they stay the same while points are observed or conditioned on.
         """
         p = self.posterior
-        if p.Li is None or type(self)._mixture is not TorchImprovement._mixture:
+        if p.Li is None or not self.is_log_improvement:
             return partial(self._by_solves, ends=ends, best=best), {}, None
         j = p.m - self.first
         first = below(self.first) if j else len(p.Z)
@@ -195,7 +200,7 @@ class TorchImprovement:
 
     def pick(self, screen: Screen, values: Array, q: int) -> tuple[list[int], list[Mark]]:
         """Picks q candidates one after the other; see ``Improvement.pick``."""
-        if type(self) is not TorchImprovement:  # picks on the device are by log expected improvement
+        if not self.is_log_improvement:
             return pick_one_by_one(self, screen, values, q)
         return pick_on_device(self, screen, values, q)
 

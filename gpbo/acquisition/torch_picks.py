@@ -52,8 +52,7 @@ def _picked(improvement: TorchImprovement, screen: Screen, q: int) -> tuple[list
     V = table.reserved(q - 1)
     missing = p.m - first + q - 1 - len(improvement.normals)
     normals = torch.nn.functional.pad(improvement.normals, (0, 0, 0, max(0, missing)))
-    shifts = V[:, first : p.m] @ normals[: p.m - first]
-    own, moments = normals[p.m - first :], (table.mean, table.variance, shifts)
+    own, moments = normals[p.m - first :], (table.mean, table.variance, table.shifts)
     found = pick(p.kind, table.z, V, p.m, *moments, own, improvement.best, q, scale=p.scale, nugget=NUGGET)
     rows, values = torch.stack([found.rows.to(found.values), found.values]).cpu().numpy()
     if np.isnan(values).any():

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpbo.acquisition.improvement import SCREEN_SAMPLES, Indices
+from gpbo.acquisition.improvement import Indices
 from gpbo.models.spec import Array
 from gpbo.numerics import memory
 from gpbo_kernels.improvement import log_improvement
@@ -21,7 +21,7 @@ _MIN_VARIANCE = 1e-12
 _ROOM = 64  # columns by which a table grows
 # Largest ratio on the factor's diagonal up to which float32 ranks candidates as float64 does: recall of the best at
 # least 0.99 (benchmarks/gpu/recall.py).
-_RANKED_IN_SINGLE = 30.0
+_RANKED_IN_SINGLE = 100.0
 _EXACT = 1 / 2  # of the candidates, the best in float32, whose values are computed in float64
 _FAST_DOUBLE = {(6, 0), (7, 0), (8, 0), (9, 0), (10, 0)}  # compute capabilities whose float64 runs at half of float32
 
@@ -50,10 +50,12 @@ class TorchScreen:
         self._single = self._single and p.Li is not None and p.ratio() <= _RANKED_IN_SINGLE
 
     def values(self) -> Array:
-        """Acquisition values, shape (R,), on a few of the fantasies.
+        """Acquisition values, shape (R,).
 
         Where the ranking is in float32, the values of the lower half are as well.
         """
+        if not self._improvement.is_log_improvement:
+            return self._improvement.values(self.U)
         if self._table is None and self._single:
             values = self._ranked()
         else:
@@ -73,7 +75,7 @@ class TorchScreen:
         def some(start: int, stop: int) -> None:
             V = p.covariance(self._z[start:stop], p.Z)[0].float() @ single.mT
             mean, variance = V @ p.beta.float(), V.square().sum(-1)
-            shifts = V[:, improvement.first : p.m] @ _few(improvement, improvement.first, p.m).float()
+            shifts = V[:, improvement.first : p.m] @ _samples(improvement, improvement.first, p.m).float()
             values[start:stop] = _values(improvement, p.constant + mean.double(), p.scale - variance.double(), shifts)
 
         memory.in_pieces(some, len(values), 8 * 5 * len(p.Z), "a ranking of candidates")
@@ -104,6 +106,7 @@ class Table:
     Attributes:
         z: Scaled candidates, shape (R, d).
         mean, variance: Posterior moments, shape (R,); the variance as it comes, without a clamp.
+        shifts: Of the mean under each fantasy, shape (R, S).
     """
 
     def __init__(self, improvement: TorchImprovement, z: Tensor) -> None:
@@ -118,12 +121,12 @@ class Table:
         V = self._V[:, : p.m]
         self.mean = p.constant + V @ p.beta[: p.m]
         self.variance = p.scale - V.square().sum(-1)
-        self._shifts = V[:, first:] @ _few(improvement, first, p.m)
+        self.shifts = V[:, first:] @ _samples(improvement, first, p.m)
 
     def values(self) -> Tensor:
         """Acquisition values, shape (R,), with all that has been conditioned on."""
         self.update()
-        return _values(self._improvement, self.mean, self.variance, self._shifts)
+        return _values(self._improvement, self.mean, self.variance, self.shifts)
 
     def reserved(self, rows: int) -> Tensor:
         """V with room for so many rows more than are conditioned on now, shape (R, at least m + rows)."""
@@ -145,7 +148,7 @@ class Table:
         self.mean = self.mean + new @ p.beta[old : p.m]
         self.variance = self.variance - new.square().sum(-1)
         start = max(improvement.first, old)
-        self._shifts = self._shifts + new[:, start - old :] @ _few(improvement, start, p.m)
+        self.shifts = self.shifts + new[:, start - old :] @ _samples(improvement, start, p.m)
         self._m = p.m
 
     def some(self, rows: Tensor) -> Table:
@@ -153,7 +156,7 @@ class Table:
         part = Table.__new__(Table)
         part._improvement, part._m, part.z = self._improvement, self._m, self.z[rows]
         part._V, part.mean, part.variance = self._V[rows], self.mean[rows], self.variance[rows]
-        part._shifts = self._shifts[rows]
+        part.shifts = self.shifts[rows]
         return part
 
 
@@ -162,13 +165,13 @@ def worthwhile(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.get_device_capability(device) not in _FAST_DOUBLE
 
 
-def _few(improvement: TorchImprovement, start: int, stop: int) -> Tensor:
-    """The first base samples of some conditioned points, in the rows of the factor from ``start`` to ``stop``."""
-    return improvement.normals[start - improvement.first : stop - improvement.first, :SCREEN_SAMPLES]
+def _samples(improvement: TorchImprovement, start: int, stop: int) -> Tensor:
+    """Base samples of the conditioned points in the rows of the factor from ``start`` to ``stop``."""
+    return improvement.normals[start - improvement.first : stop - improvement.first]
 
 
 def _values(improvement: TorchImprovement, mean: Tensor, variance: Tensor, shifts: Tensor) -> Tensor:
-    few = 1 if improvement.posterior.m == improvement.first else shifts.shape[1]
+    few = 1 if improvement.posterior.m == improvement.first else shifts.shape[1]  # all fantasies are alike at first
     sd = variance.clamp_min(_MIN_VARIANCE).sqrt()
     means = mean[:, None] + shifts[:, :few]
     logs = log_improvement((means - improvement.best[:few]) / sd[:, None])[0]

@@ -249,6 +249,7 @@ class TorchPosterior:
 
         Where it has, row by row, each conditional variance kept above its floor: what one point after the other gives.
         """
+        factor: Tensor
         factor, info = torch.linalg.cholesky_ex(A)
         if not info.item():
             return factor
@@ -297,4 +298,5 @@ class TorchPosterior:
 
 def _coordinates(rows: int, like: Tensor) -> Tensor:
     """Zeros of shape (rows, d), one coordinate after the other in memory, as kernels read them."""
-    return like.new_zeros(len(like), rows).mT
+    columns: Tensor = like.new_zeros(len(like), rows)
+    return columns.mT
