@@ -161,8 +161,16 @@ class Table:
 
 
 def worthwhile(device: torch.device) -> bool:
-    """Whether float32 is faster: on GPUs whose float64 runs at a small part of its rate, as those of workstations."""
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) not in _FAST_DOUBLE
+    """Whether float32 is faster: on GPUs whose float64 runs at a small part of its rate, as those of workstations.
+
+    Not where the user lets products of float32 be computed in TF32, whose ten bits keep no order.
+    """
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) in _FAST_DOUBLE:
+        return False
+    try:
+        return torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:  # set by the older and the newer interface at once
+        return False
 
 
 def _samples(improvement: TorchImprovement, start: int, stop: int) -> Tensor:

@@ -11,6 +11,7 @@ capturing fails, its kind is remembered, and it runs eagerly from then on; the r
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import threading
@@ -40,15 +41,26 @@ def capture(step: Step, state: Tensors, inputs: Tensors, count: int) -> Callable
     Raises:
         RuntimeError: If the step holds an operation that cannot be captured.
     """
-    graph = torch.cuda.CUDAGraph()
-    device = state["done"].device
-    with torch.cuda.device(device):
-        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        # Other threads of the user's program may allocate meanwhile: their work is none of this capture's business.
-        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-            for _ in range(count):
-                step(state, inputs)
+    graph, device = torch.cuda.CUDAGraph(), state["done"].device
+    stream, before = _stream(device), torch.cuda.current_stream(device)
+    try:
+        with torch.cuda.device(device):
+            stream.wait_stream(before)
+            with torch.cuda.stream(stream):
+                step(state, inputs)  # libraries allocate for a stream when they meet it, which must not be in a graph
+            # Other threads of the user's program may allocate meanwhile: their work is none of this capture's business.
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                for _ in range(count):
+                    step(state, inputs)
+    finally:
+        torch.cuda.set_stream(before)  # where capturing fails, PyTorch leaves its own in place
     return graph.replay
+
+
+@functools.cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """The stream of all captures: libraries keep workspaces of megabytes for every stream they have met."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 class _Captured:

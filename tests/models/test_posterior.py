@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gpbo.models import torch_posterior
 from gpbo.models.compiled_fit import maximise_posterior
@@ -421,3 +423,58 @@ def test_a_block_that_rounding_makes_indefinite_is_conditioned_on_row_by_row(mak
     assert np.isfinite(mean).all()
     assert (variance > 0.0).all()
     assert (posterior.L.diagonal()[10:50] >= np.sqrt(NUGGET * posterior.scale) * (1.0 - 1e-12)).all()
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the memory of the tensors that are alive."""
+
+    def __init__(self):
+        super().__init__()
+        self.live = self.peak = 0
+        self.known = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, (tuple, list)) else (made,):
+            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage()._cdata not in self.known:
+                storage = tensor.untyped_storage()
+                self.known.add(storage._cdata)
+                self.live += storage.nbytes()
+                self.peak = max(self.peak, self.live)
+                weakref.finalize(storage, self._gone, storage._cdata, storage.nbytes())
+        return made
+
+    def _gone(self, key, size):
+        self.live -= size
+        self.known.discard(key)
+
+
+def test_a_model_of_thirty_thousand_takes_less_than_forty_gigabytes(make_problem):
+    """Counted in matrices, for a smaller one: factor, inverse, and what they take while they are made and grow."""
+    problem, theta = make_problem(1500, 6)
+    with memory.budget(None, CPU) as budget, LiveBytes() as count:
+        budget.piece = 2**20  # pieces are small beside the matrices at 30,000
+        posterior = TorchPosterior(problem, theta, CPU)
+        size = bucket(1500)
+        posterior.condition(np.random.default_rng(1).random((size - 1500 + 1, 6)))
+        assert len(posterior.Z) > size
+    assert posterior.Li is not None
+    assert count.peak / (8 * size**2) * 8 * bucket(30_000) ** 2 < 40e9
+
+
+# On a GPU --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("n", [33, 500, 2000])
+def test_a_gpu_predicts_as_the_cpu_does(n, make_problem):
+    problem, theta = make_problem(n + 3, 6)
+    U = np.random.default_rng(1).random((50, 6))
+
+    def run(device):
+        posterior = TorchPosterior(subset(problem, slice(0, n)), theta, device)
+        posterior.observe(problem.X, problem.noise(theta), problem.y)
+        posterior.condition(U[:5])
+        return posterior
+
+    assert_same(run(torch.device("cuda")), run(CPU), U, 1e-9)

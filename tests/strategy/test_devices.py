@@ -321,3 +321,28 @@ def test_both_devices_lead_to_acquisition_values_that_are_alike(studies):
             point = torch.tensor(opt.ask().x)  # the box is the unit cube
             values.append(started(n, device="cpu").acquisition()(point[:, None]))
         assert abs(values[0] - values[1]).item() < 1e-3
+
+
+# With a card -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("q", [1, 4, 100])
+def test_a_card_gives_the_same_bits_again(q):
+    def run():
+        opt, found = started(60, device="cuda"), []
+        for _ in range(3):
+            batch = opt.ask(q)
+            found.append(batch.x)
+            opt.tell(batch, np.sin(6 * batch.x).sum(1))
+        return np.vstack(found)
+
+    np.testing.assert_array_equal(run(), run())
+
+
+@pytest.mark.gpu
+def test_a_card_leads_to_acquisition_values_like_those_of_the_cpu():
+    for n in (31, 200, 500):
+        judge = started(n, device="cpu").acquisition()
+        values = [judge(torch.tensor(started(n, device=device).ask().x)[:, None]) for device in ("cpu", "cuda")]
+        assert abs(values[0] - values[1]).item() < 1e-3

@@ -10,6 +10,7 @@ import torch
 
 import gpbo
 from gpbo.acquisition import improvement as improvement_module
+from gpbo.acquisition import paths
 from gpbo.acquisition.paths import Paths
 from gpbo.models.host_posterior import HostPosterior, NotPositiveDefinite
 from gpbo.models.torch_posterior import TorchPosterior
@@ -55,7 +56,7 @@ def once(target, name, error, patch):
 CHUNKED = {
     "values": (improvement_module, "evaluate"),
     "ranking by paths": (Paths, "table"),
-    "gradients of paths": (Paths, "_covariance"),
+    "gradients of paths": (paths, "path_gradients"),
     "searches of paths": (gradient, "minimise_many"),
     "prediction": (HostPosterior, "whiten"),
     "correction of paths": (HostPosterior, "weights"),
