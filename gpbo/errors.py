@@ -53,6 +53,10 @@ class NotReadyError(GpboError, RuntimeError):
     """The answer needs results that have not been told yet."""
 
 
+class DeviceError(GpboError, RuntimeError):
+    """The GPU that was asked for cannot be used in this process."""
+
+
 class StorageError(GpboError, RuntimeError):
     """A stored study cannot be read or written now. Nothing was recorded by the call that raised this."""
 

@@ -164,16 +164,17 @@ def _thresholds(lines: list[Line]) -> Iterator[str]:
     if not lines:
         return
     yield ""
-    yield "### From where on the GPU is faster: tell one + ask one"
+    yield "### From where on the GPU is faster: tell one + ask q"
     yield ""
-    yield _row("d", "n", "host ms", "GPU ms", "host / GPU")
-    yield "|---|---|---|---|---|"
-    pairs: dict[tuple[int, int], dict[str, float]] = defaultdict(dict)
+    yield _row("q", "d", "n", "host ms", "GPU ms", "host / GPU")
+    yield "|---|---|---|---|---|---|"
+    pairs: dict[tuple[int, int, int], dict[str, float]] = defaultdict(dict)
     for line in lines:
-        pairs[line["d"], line["n"]]["host" if line["device"] == "cpu" else "gpu"] = 1e3 * line["seconds"]
-    for (d, n), pair in sorted(pairs.items()):
+        where = "host" if line["device"] == "cpu" else "gpu"
+        pairs[line["q"], line["d"], line["n"]][where] = 1e3 * line["seconds"]
+    for (q, d, n), pair in sorted(pairs.items()):
         if len(pair) == 2:
-            yield _row(d, n, f"{pair['host']:.4g}", f"{pair['gpu']:.4g}", f"{pair['host'] / pair['gpu']:.3g}")
+            yield _row(q, d, n, f"{pair['host']:.4g}", f"{pair['gpu']:.4g}", f"{pair['host'] / pair['gpu']:.3g}")
 
 
 def _kernels(lines: list[Line]) -> Iterator[str]:

@@ -1,12 +1,14 @@
 """Measures from how many observations on a GPU is faster than the host: ``python -m benchmarks.speed.thresholds``.
 
-The result is where ``device="auto"`` should change sides (``_GPU_FROM`` in ``gpbo/strategy/policy.py``). Every size is
-asked on both devices in one run, refit included; wall time, because that is what a user waits for.
+The result is where ``device="auto"`` should change sides (``SWITCHES`` in ``gpbo/strategy/devices.py``), for single
+points and for large batches. Every size is asked on both devices in one run, refit included; wall time, because that is
+what a user waits for.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import statistics
 import sys
@@ -19,27 +21,36 @@ import gpbo
 from benchmarks import record
 from benchmarks.speed.cases import objective, observations
 from benchmarks.speed.run import RESULTS
+from gpbo.strategy.devices import SWITCHES
 
 SIZES = (100, 200, 500, 1000, 2000, 4000)
 _STEPS = 3
 
 
-def seconds(n: int, d: int, device: str) -> float:
-    """Median seconds of tell one + ask one, with n observations."""
+def seconds(n: int, d: int, q: int, device: str) -> float:
+    """Median seconds of tell + ask of q points, from n observations on."""
     opt = gpbo.Optimizer(gpbo.Space.from_bounds([0.0] * d, [1.0] * d), seed=0, device=device)
     opt.add(*observations(n, d, 0, 0.0))
-    batch = opt.ask()
+    batch = opt.ask(q)
     times = []
     for _ in range(_STEPS):
         start = time.perf_counter()
-        opt.tell(batch, objective(batch.x))
-        batch = opt.ask()
+        opt.tell(batch[0], objective(batch.x[:1]))
+        opt.forget(batch[1:])
+        batch = opt.ask(q)
         times.append(time.perf_counter() - start)
     return statistics.median(times)
 
 
+def switch(faster: dict[int, bool]) -> str:
+    """From which size on the GPU is faster at every size that was measured."""
+    slower = [n for n, is_ in faster.items() if not is_]
+    left = [n for n in faster if n > max(slower, default=0)]
+    return str(min(left)) if left else f"beyond {max(faster)}"
+
+
 def main() -> None:
-    """Prints a row per size, and appends a line per measurement to the results."""
+    """Prints a row per size and where to switch, and appends a line per measurement to the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="cuda", help="what the host is compared with")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of observations")
@@ -50,19 +61,23 @@ def main() -> None:
         sys.exit("No CUDA device: there is nothing to compare the host with.")
     name = torch.cuda.get_device_name() if options.device == "cuda" else options.device
     made = record.origin()
-    for d in (6, 20):
+    for present, d in itertools.product(SWITCHES, (6, 20)):
+        faster = {}
         for n in options.sizes:
+            case = {"suite": "thresholds", "n": n, "d": d, "q": present.points, "gpu": name}
             if time.time() > options.until:
-                line = {"suite": "thresholds", "n": n, "d": d, "gpu": name, "outcome": "deadline"}
-                record.append(options.out, line | made)
-                print(f"n={n:5d} d={d:3d}  not measured: no time is left")
+                record.append(options.out, {**case, "outcome": "deadline", **made})
+                print(f"n={n:5d} d={d:3d} q={present.points:4d}  not measured: no time is left")
                 continue
-            times = {device: seconds(n, d, device) for device in ("cpu", options.device)}
+            times = {device: seconds(n, d, present.points, device) for device in ("cpu", options.device)}
+            faster[n] = times[options.device] < times["cpu"]
             for device, taken in times.items():
-                line = {"suite": "thresholds", "n": n, "d": d, "device": device, "gpu": name, "seconds": taken}
-                record.append(options.out, line | made)
-            host, other = times["cpu"], times[options.device]
-            print(f"n={n:5d} d={d:3d}  host {host * 1e3:9.1f} ms   {name} {other * 1e3:9.1f} ms", flush=True)
+                record.append(options.out, {**case, "device": device, "seconds": taken, **made})
+            host, other = (1e3 * taken for taken in times.values())
+            shown = f"n={n:5d} d={d:3d} q={present.points:4d}  host {host:9.1f} ms   {name} {other:9.1f} ms"
+            print(shown, flush=True)
+        if faster:
+            print(f"d={d} q={present.points}: from n = {switch(faster)} on; the table says {present.observations}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.special import ndtri
+from torch import Tensor
 
 from gpbo.acquisition.compiled import LOG_EI, condition_rows, evaluate, screen_values
 from gpbo.acquisition.picks import follow_one_by_one, pick_one_by_one
@@ -123,11 +124,11 @@ class Mark:
 
     Attributes:
         m: Observations and conditioned points.
-        best: Incumbent of each fantasy, shape (S,).
+        best: Incumbent of each fantasy, shape (S,), where the improvement is.
     """
 
     m: int
-    best: Array
+    best: Array | Tensor
 
 
 class HostImprovement:
@@ -215,7 +216,7 @@ class HostImprovement:
     def rewind(self, mark: Mark) -> None:
         """Forgets what was conditioned on after the mark."""
         self.posterior.rewind(mark.m)
-        self.best = mark.best
+        self.best = np.asarray(mark.best)
 
     def at(self, marks: Sequence[Mark]) -> HostPrefixes:
         """The function in which point r is conditioned on what was there at ``marks[r]``."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,10 +13,14 @@ from torch import Tensor
 from gpbo.acquisition.improvement import DISAPPOINTMENT, Indices, Mark, Screen
 from gpbo.acquisition.picks import pick_one_by_one
 from gpbo.acquisition.torch_picks import follow_on_device, pick_on_device
+from gpbo.acquisition.torch_screen import TorchScreen
 from gpbo.models.spec import Array
 from gpbo.models.torch_posterior import TorchPosterior
 from gpbo.numerics import memory
-from gpbo_kernels.improvement import log_improvement
+from gpbo.numerics.batched_bfgs import Objective
+from gpbo.numerics.buckets import below
+from gpbo.numerics.graphs import Tensors
+from gpbo_kernels.improvement import log_expected_improvement, log_improvement
 
 _MIN_VARIANCE = 1e-12
 
@@ -31,14 +36,14 @@ class TorchImprovement:
         self.best = torch.full_like(self.normals[:1].sum(0), -math.inf if best is None else best)
 
     def _mixture(self, V: Tensor, best: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Value, d/d mean of each fantasy (R, S), d/d sd (R,) and sd (R,) from whitened rows (R, m)."""
+        """Value, d/d mean of each fantasy (R, S), d/d sd (R,) and sd (R,) from whitened rows (R, size)."""
         p = self.posterior
         mean = p.constant + V @ p.beta
         variance = (p.scale - V.square().sum(-1)).clamp_min(_MIN_VARIANCE)
         sd = variance.sqrt()
         j = p.m - self.first
         best = best if j else best[:, :1]
-        means = mean[:, None] + (V[:, self.first :] @ self.normals[:j] if j else 0.0)
+        means = mean[:, None] + (V[:, self.first : p.m] @ self.normals[:j] if j else 0.0)
         logs, up, density = log_improvement((means - best) / sd[:, None])
         total = torch.logsumexp(logs, -1)
         weight = (logs - total[:, None]).exp()
@@ -46,27 +51,62 @@ class TorchImprovement:
         slope = (weight * density).sum(-1) / sd
         return value, weight * up / sd[:, None], torch.where(variance > _MIN_VARIANCE, slope, 0.0), sd
 
-    def evaluate_at(self, U: Tensor, ends: Tensor | None, best: Tensor) -> tuple[Tensor, Tensor]:
-        """Values (R,) and gradients (R, D) for points on the device.
+    @property
+    def is_log_improvement(self) -> bool:
+        """Whether it is that and not a child of it, for which there are neither fused kernels nor running moments."""
+        return type(self) is TorchImprovement
 
-        No host synchronisation, but for the first call after a change of the posterior.
+    def evaluate_at(self, U: Tensor, ends: Tensor | None, best: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (R,) and gradients (R, D) for points on the device, without a look from the host.
 
         Args:
             U: Points, shape (R, D).
             ends: Rows of the factor that count for each point, shape (R,); None for all.
             best: Incumbents, shape (R, S) or (1, S).
         """
+        function, inputs, _ = self.objective(ends, best)
+        return function(U, **inputs)
+
+    def objective(self, ends: Tensor | None, best: Tensor) -> tuple[Objective, Tensors, Hashable]:
+        """The function of points (R, D), its inputs, and what it is besides them; None if it is more than they say.
+
+        Shapes are those of the padded factor, so that they stay the same while points are observed or conditioned on.
+        """
+        p = self.posterior
+        if p.Li is None or not self.is_log_improvement:
+            return partial(self._by_solves, ends=ends, best=best), {}, None
+        j = p.m - self.first
+        first = below(self.first) if j else len(p.Z)
+        normals = self.normals.new_zeros(len(p.Z) - first, self.normals.shape[1])
+        if j:
+            normals[self.first - first : p.m - first] = self.normals[:j]
+        inputs = {
+            "Z": p.Z,
+            "Li": p.Li,
+            "beta": p.beta,
+            "normals": normals,
+            "best": best if j else best[:, :1],
+            "inverse": p.inverse,
+            "scale": p.tensor(np.array(p.scale)),
+            "constant": p.tensor(np.array(p.constant)),
+        }
+        if ends is not None:
+            inputs["ends"] = ends
+        return partial(_by_products, p.kind, first), inputs, ("log improvement", p.kind, first)
+
+    def _by_solves(self, U: Tensor, ends: Tensor | None, best: Tensor) -> tuple[Tensor, Tensor]:
+        """The same with triangular solves, and for other functions of the moments."""
         p = self.posterior
         z = U * p.inverse
         k, slopes = p.covariance(z, p.Z)
         V = p.solve(k)
-        seen = None if ends is None else torch.arange(p.m, device=U.device) < ends[:, None]
+        seen = None if ends is None else torch.arange(len(p.Z), device=U.device) < ends[:, None]
         if seen is not None:
             V = torch.where(seen, V, 0.0)
         value, up, density, sd = self._mixture(V, best)
         right = up.sum(-1, keepdim=True) * p.beta - (density / sd)[:, None] * V
         if p.m > self.first:
-            right[:, self.first :] += up @ self.normals[: p.m - self.first].mT
+            right[:, self.first : p.m] += up @ self.normals[: p.m - self.first].mT
         if seen is not None:
             right = torch.where(seen, right, 0.0)
         W = p.solve_transposed(right) * slopes
@@ -85,7 +125,7 @@ class TorchImprovement:
             V = p.solve(p.covariance(p.tensor(U[start:stop]) * p.inverse, p.Z)[0])
             values[start:stop] = self._mixture(V, self.best[None])[0].cpu().numpy()
 
-        memory.in_pieces(some, len(U), 8 * (5 * p.m + 8 * self.normals.shape[1]), "values of the acquisition")
+        memory.in_pieces(some, len(U), 8 * (5 * len(p.Z) + 8 * self.normals.shape[1]), "values of the acquisition")
         return values
 
     def values_and_gradients(self, U: Array) -> tuple[Array, Array]:
@@ -93,30 +133,35 @@ class TorchImprovement:
         value, gradient = self.evaluate(self.posterior.tensor(U))
         return value.cpu().numpy(), gradient.cpu().numpy()
 
+    def search(self) -> tuple[Objective, Tensors, Hashable]:
+        """What a gradient search maximises; see :meth:`objective`."""
+        return self.objective(None, self.best[None])
+
     def of(self, rows: Indices) -> TorchImprovement:
         """Itself: all starts share one function."""
         return self
 
     def mark(self) -> Mark:
         """What has been conditioned on so far."""
-        return Mark(self.posterior.m, self.best.cpu().numpy())
+        return Mark(self.posterior.m, self.best)
 
     def rewind(self, mark: Mark) -> None:
         """Forgets what was conditioned on after the mark."""
         self.posterior.rewind(mark.m)
-        self.best = self.posterior.tensor(mark.best)
+        self.best = torch.as_tensor(mark.best, device=self.posterior.device)
 
     def at(self, marks: Sequence[Mark]) -> TorchPrefixes:
         """The function in which point r is conditioned on what was there at ``marks[r]``."""
-        return TorchPrefixes(self, np.array([mark.m for mark in marks]), np.array([mark.best for mark in marks]))
+        best = torch.stack([torch.as_tensor(mark.best, device=self.posterior.device) for mark in marks])
+        return TorchPrefixes(self, np.array([mark.m for mark in marks]), best)
 
     def believe(self, U: Array) -> None:
         """Conditions on points with one outcome each; see ``Improvement.believe``."""
         p = self.posterior
         assert p.m == self.first
         p.condition(U)
-        for m in range(self.first, p.m):
-            self.best = torch.maximum(self.best, p.constant + p.L[m, :m] @ p.beta[:m])
+        if len(U):  # their own entries of beta are zero
+            self.best = torch.maximum(self.best, (p.constant + p.L[self.first : p.m] @ p.beta).amax())
         self.first = p.m
 
     def disappoint(self, U: Array, reference: float) -> None:
@@ -124,10 +169,16 @@ class TorchImprovement:
         p = self.posterior
         assert p.m == self.first
         p.condition(U)
-        for m in range(self.first, p.m):
-            mean = p.constant + p.L[m, :m] @ p.beta[:m]
-            p.beta[m] = ((reference - mean) / p.L[m, m]).clamp(-DISAPPOINTMENT, 0.0)
-            self.best = torch.maximum(self.best, mean + p.L[m, m] * p.beta[m])
+        new = slice(self.first, p.m)
+        means = (p.constant + p.L[new] @ p.beta).cpu().numpy()  # each one's entry of beta follows from those before it
+        factor, beta = p.L[new, new].cpu().numpy(), np.zeros(len(U))
+        top = -math.inf
+        for i in range(len(U)):
+            mean = means[i] + factor[i, :i] @ beta[:i]
+            beta[i] = max(min((reference - mean) / factor[i, i], 0.0), -DISAPPOINTMENT)
+            top = max(top, mean + factor[i, i] * beta[i])
+        p.beta[new] = p.tensor(beta)
+        self.best = self.best.clamp_min(top)
         self.first = p.m
 
     def fantasise(self, U: Array) -> None:
@@ -139,8 +190,8 @@ class TorchImprovement:
         if j > len(self.normals):
             self.normals = torch.nn.functional.pad(self.normals, (0, 0, 0, j - len(self.normals)))
         if p.m > start:
-            rows = p.L[start:]
-            fantasies = p.constant + (rows @ p.beta)[:, None] + rows[:, self.first :] @ self.normals[:j]
+            rows = p.L[start : p.m]
+            fantasies = p.constant + (rows @ p.beta)[:, None] + rows[:, self.first : p.m] @ self.normals[:j]
             self.best = torch.maximum(self.best, fantasies.amax(0))
 
     def follow(self, U: Array) -> list[Mark]:
@@ -149,7 +200,7 @@ class TorchImprovement:
 
     def pick(self, screen: Screen, values: Array, q: int) -> tuple[list[int], list[Mark]]:
         """Picks q candidates one after the other; see ``Improvement.pick``."""
-        if type(self) is not TorchImprovement:  # picks on the device are by log expected improvement
+        if not self.is_log_improvement:
             return pick_one_by_one(self, screen, values, q)
         return pick_on_device(self, screen, values, q)
 
@@ -158,34 +209,28 @@ class TorchImprovement:
         return TorchScreen(self, U)
 
 
-class TorchScreen:
-    """Candidates whose values are computed anew when asked for."""
-
-    def __init__(self, improvement: TorchImprovement, U: Array) -> None:
-        self.U = np.ascontiguousarray(U)
-        self._improvement = improvement
-
-    def values(self) -> Array:
-        """Acquisition values, shape (R,)."""
-        return self._improvement.values(self.U)
-
-    def shortlist(self, rows: Indices) -> TorchScreen:
-        """A set of some of the candidates."""
-        return TorchScreen(self._improvement, self.U[rows])
+def _by_products(
+    kind: str, first: int, U: Tensor, *, inverse: Tensor, Z: Tensor, best: Tensor, **others: Tensor
+) -> tuple[Tensor, Tensor]:
+    value, gradient = log_expected_improvement(kind, U * inverse, Z, best=best, first=first, **others)
+    return value, gradient * inverse
 
 
 class TorchPrefixes:
     """A ``TorchImprovement`` whose points see different numbers of the conditioned points."""
 
-    def __init__(self, improvement: TorchImprovement, ends: Indices, best: Array) -> None:
+    def __init__(self, improvement: TorchImprovement, ends: Indices, best: Tensor) -> None:
         self._improvement, self._ends, self._best = improvement, ends, best
         self.posterior = improvement.posterior
         self._end_rows = torch.as_tensor(ends, device=self.posterior.device)
-        self._best_rows = self.posterior.tensor(best)
+
+    def search(self) -> tuple[Objective, Tensors, Hashable]:
+        """What a gradient search maximises; see ``TorchImprovement.objective``."""
+        return self._improvement.objective(self._end_rows, self._best)
 
     def evaluate(self, U: Tensor) -> tuple[Tensor, Tensor]:
         """Values (R,) and gradients (R, D) for points on the device."""
-        return self._improvement.evaluate_at(U, self._end_rows, self._best_rows)
+        return self._improvement.evaluate_at(U, self._end_rows, self._best)
 
     def values(self, U: Array) -> Array:
         """Values at the rows of U, shape (R,)."""
@@ -198,4 +243,4 @@ class TorchPrefixes:
 
     def of(self, rows: Indices) -> TorchPrefixes:
         """The function for points that stem from these rows."""
-        return TorchPrefixes(self._improvement, self._ends[rows], self._best[rows])
+        return TorchPrefixes(self._improvement, self._ends[rows], self._best[torch.as_tensor(rows)])

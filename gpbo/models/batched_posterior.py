@@ -5,7 +5,6 @@ A GPU that factorises matrices of some thousand rows one after the other waits f
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,18 +22,20 @@ from gpbo_kernels import profile
 class _Given(TorchPosterior):
     """A posterior whose factor is there already, without jitter."""
 
-    def __init__(self, problem: Problem, theta: Array, device: torch.device, L: Tensor) -> None:
-        self.device = device
-        self.kind = problem.spec.kind
-        self.scale, self.constant = math.exp(theta[2]), float(theta[0])
-        self.inverse = self.tensor(np.exp(-theta[3:]))
-        self.Z = self.tensor(problem.X) * self.inverse
-        self.n = self.m = len(problem.y)
-        self.noise = problem.noise(theta)
-        self.L, self.jitter = L, 0.0
-        self.set_outcomes(problem.y)
-        self._inverse_of = 0
-        self._inverse = None
+    def __init__(self, problem: Problem, theta: Array, device: torch.device, factor: Tensor) -> None:
+        self._given: Tensor | None = factor
+        super().__init__(problem, theta, device)
+        del self._given
+
+    def _factorise(self, noise: Tensor) -> float | None:
+        if self._given is None:  # it was of no use
+            return super()._factorise(noise)
+        n, L = self.n, self.L
+        L[:n, :n], self._given = self._given, None
+        L[:n, n:], L[n:, :n], L[n:, n:] = 0.0, 0.0, torch.eye(len(L) - n, dtype=L.dtype, device=L.device)
+        diagonal = L.diagonal()[:n]
+        largest, smallest = torch.stack([diagonal.amax(), diagonal.amin()]).tolist()
+        return largest / smallest if smallest > 0.0 else None
 
 
 def factorised_together(
@@ -67,9 +68,8 @@ def factorised_together(
         for i, failed in enumerate(info.tolist()):
             if failed:
                 made[start + i] = _with_jitter(part[i], hyper[i], device)
-            else:  # a copy of its own: a view would keep all of them
-                L = factors[i].clone(memory_format=torch.contiguous_format)
-                made[start + i] = _Given(part[i], hyper[i], device, L)
+            else:
+                made[start + i] = _Given(part[i], hyper[i], device, factors[i])
 
     # Counted once, though five are alive at a time: a piece is a small part of what there is.
     memory.in_pieces(some, len(problems), 8 * n**2, "factors of regions")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import warnings
@@ -18,9 +19,10 @@ from torch import Tensor
 from gpbo.models.compiled_fit import maximise_posterior
 from gpbo.models.exact import MIN_KNOWN_NOISE, Problem, Unrecognised, read_model, write_theta
 from gpbo.models.objective import log_posterior
-from gpbo.models.spec import Array
+from gpbo.models.spec import Array, Spec
 from gpbo.numerics import available, one_thread
 from gpbo.numerics.batched_bfgs import minimise
+from gpbo.numerics.buckets import bucket
 from gpbo.numerics.rows import KINDS
 
 logger = logging.getLogger(__name__)
@@ -103,19 +105,20 @@ def _fit_host(problem: Problem, start: Array, curvature: Array | None, device: t
 def _fit_torch(problem: Problem, start: Array, curvature: Array | None, device: torch.device, iterations: int) -> Fit:
     spec, n = problem.spec, len(problem.y)
 
+    rows = np.arange(bucket(n))  # padded, so that the graphs of one size serve many
+
     def tensor(values: Array) -> Tensor:
-        return torch.tensor(values, dtype=torch.float64, device=device)  # a copy: the data are read-only
+        return torch.tensor(values, dtype=torch.float64, device=device)
 
-    X, y = tensor(problem.X), tensor(problem.y)
-    known = None if problem.known is None else tensor(_known(problem))
+    def padded(values: Array) -> Tensor:
+        return tensor(np.pad(values, [(0, len(rows) - n), *[(0, 0)] * (values.ndim - 1)]))
 
-    def objective(theta: Tensor) -> tuple[Tensor, Tensor]:
-        value, gradient = log_posterior(spec, X, y, known, theta)
-        return -value / n, -gradient / n
-
+    inputs = {"X": padded(problem.X), "y": padded(problem.y), "there": torch.as_tensor(rows < n, device=device)}
+    if problem.known is not None:
+        inputs["known"] = padded(_known(problem))
     lower, upper = spec.bounds()
     theta, value, H, evaluations = minimise(
-        objective,
+        functools.partial(_loss, spec),
         tensor(start)[None],
         tensor(lower),
         tensor(upper),
@@ -124,8 +127,19 @@ def _fit_torch(problem: Problem, start: Array, curvature: Array | None, device: 
         tolerance=1e-7 / float(np.sqrt(n)),
         gradient_tolerance=1e-6,
         first_step=0.5,
+        inputs=inputs,
+        kind=("fit", spec),
     )
     return Fit(theta[0].cpu().numpy(), H[0].cpu().numpy(), -value.item() * n, evaluations)
+
+
+def _loss(
+    spec: Spec, theta: Tensor, X: Tensor, y: Tensor, there: Tensor, known: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The negative log posterior per observation, and its gradient."""
+    value, gradient = log_posterior(spec, X, y, known, theta, there)
+    n = there.sum(dtype=y.dtype)
+    return -value / n, -gradient / n
 
 
 def fit_model(model: SingleTaskGP) -> str:

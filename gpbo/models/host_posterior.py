@@ -39,7 +39,10 @@ class HostPosterior:
             disappoint. Fantasies are kept by the acquisition.
         n: Observations.
         m: Observations and conditioned points.
+        device: The CPU.
     """
+
+    device = torch.device("cpu")
 
     def __init__(self, problem: Problem, theta: Array, room: int = 0) -> None:
         """Factorises the covariance.

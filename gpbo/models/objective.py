@@ -1,12 +1,9 @@
 """The log posterior of the hyperparameters and its gradient in closed form: the definition, in plain torch.
 
-No autograd: one Cholesky factorisation, one inverse and one n x n weight matrix W = (aa' - K^-1) o S, where a = K^-1
-(y - c) and S holds the slopes of the kernel. Because dk/d log l_k = S_ij (z_ik - z_jk)^2, all d lengthscale gradients
-are
-
-    1/2 sum_ij W_ij (z_ik - z_jk)^2 = sum_i z_ik^2 (W 1)_i - sum_i z_ik (W Z)_ik,
-
-one product of an n x n by an n x d matrix, never an n x n x d array. Batched over hyperparameter vectors.
+No autograd: one Cholesky factorisation, one inverse and one pass over the weights W = (aa' - K^-1) o S, where a = K^-1
+(y - c) and S holds the slopes of the kernel; neither W nor S need be stored (``gpbo_kernels.lengthscale_gradients``).
+Batched over hyperparameter vectors. Nothing in it depends on a value that the host would have to read, and observations
+may be padded to a size that stays the same for many of them: the function can be captured in a CUDA graph.
 
 Source: Rasmussen and Williams 2006, eqs. 5.8-5.9, with the priors on natural values added (BoTorch's MAP convention).
 """
@@ -19,7 +16,8 @@ import torch
 from torch import Tensor
 
 from gpbo.models.spec import Prior, Spec
-from gpbo_kernels import profile
+from gpbo.numerics.triangular import invert_lower
+from gpbo_kernels import covariance_and_slope, lengthscale_gradients
 
 _LOG_2PI = math.log(2.0 * math.pi)
 
@@ -36,7 +34,9 @@ def log_prior(prior: Prior, t: Tensor) -> tuple[Tensor, Tensor]:
     return torch.zeros_like(t), torch.zeros_like(t)
 
 
-def log_posterior(spec: Spec, X: Tensor, y: Tensor, known: Tensor | None, theta: Tensor) -> tuple[Tensor, Tensor]:
+def log_posterior(
+    spec: Spec, X: Tensor, y: Tensor, known: Tensor | None, theta: Tensor, there: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Log marginal likelihood plus log priors, and the gradient.
 
     Args:
@@ -45,39 +45,37 @@ def log_posterior(spec: Spec, X: Tensor, y: Tensor, known: Tensor | None, theta:
         y: Outcomes, shape (n,).
         known: Noise variances, shape (n,), NaN where it is the inferred one; or None when it is so everywhere.
         theta: [mean, log noise, log outputscale, log lengthscales], shape (B, d + 3).
+        there: Which rows are observations and not padding, shape (n,); None for all. Padding is zero in X.
 
     Returns:
         Values (B,) in nats, -inf where the covariance is not positive definite; gradients in theta (B, d + 3).
     """
-    n = y.shape[0]
+    there = torch.ones_like(y, dtype=torch.bool) if there is None else there
+    n = there.sum(dtype=y.dtype)
     mean, scale = theta[:, 0], theta[:, 2].exp()
-    inferred = torch.ones_like(y, dtype=torch.bool) if known is None else torch.isnan(known)
-    noise = torch.where(inferred, theta[:, 1].exp()[:, None], 0.0 if known is None else known)
+    inferred = there if known is None else there & torch.isnan(known)
+    noise = torch.where(inferred, theta[:, 1].exp()[:, None], 0.0 if known is None else torch.where(there, known, 0.0))
     Z = X / theta[:, None, 3:].exp()
-    covariance, slope = profile(spec.kind, torch.cdist(Z, Z, compute_mode="donot_use_mm_for_euclid_dist"))
-    K = covariance * scale[:, None, None]
-    K.diagonal(dim1=-2, dim2=-1).add_(noise)
+    covariance, _ = covariance_and_slope(spec.kind, Z, scale=scale, want=(True, False))
+    assert covariance is not None
+    K = torch.where(there[:, None] & there, covariance, 0.0)
+    K.diagonal(dim1=-2, dim2=-1).add_(torch.where(there, noise, 1.0))  # padding is a block of its own: the identity
     L, info = torch.linalg.cholesky_ex(K)
     bad = info > 0
-    L = torch.where(bad[:, None, None], torch.eye(n, dtype=L.dtype, device=L.device), L)
-    residual = (y - mean[:, None])[..., None]
-    half = torch.linalg.solve_triangular(L, residual, upper=False)
-    a = torch.linalg.solve_triangular(L.mT, half, upper=True)
+    L = torch.where(bad[:, None, None], torch.eye(len(y), dtype=L.dtype, device=L.device), L)
+    Li = invert_lower(L)
+    residual = torch.where(there, y - mean[:, None], 0.0)[..., None]
+    half = Li @ residual
+    a = Li.mT @ half
     quadratic = half.square().sum((-2, -1))
     value = -0.5 * quadratic - L.diagonal(dim1=-2, dim2=-1).log().sum(-1) - 0.5 * n * _LOG_2PI
-    M = a * a.mT - torch.cholesky_inverse(L)
-    parts = M.diagonal(dim1=-2, dim2=-1) * noise
+    inverse = Li.mT @ Li
+    parts = (a[..., 0].square() - inverse.diagonal(dim1=-2, dim2=-1)) * noise
     trace = parts.sum(-1)
     gradient = torch.zeros_like(theta)
     gradient[:, 0] = a.sum((-2, -1))
     gradient[:, 2] = 0.5 * (quadratic - n - trace)  # tr(M K) = a'(K + D)a - n - tr(M D)
-    W = M * slope * scale[:, None, None]
-    if spec.kind == "matern12":  # slopes grow like 1/r: for close points the product would cancel to nothing
-        for k in range(spec.d):
-            apart = Z[:, :, k, None] - Z[:, None, :, k]
-            gradient[:, 3 + k] = 0.5 * (W * apart * apart).sum((-2, -1))
-    else:
-        gradient[:, 3:] = (Z.square() * W.sum(-1, keepdim=True)).sum(-2) - (Z * (W @ Z)).sum(-2)
+    gradient[:, 3:] = lengthscale_gradients(spec.kind, Z, a[..., 0], inverse, scale=scale)
     if spec.infer_noise:
         density, derivative = log_prior(spec.noise, theta[:, 1])
         value = value + density

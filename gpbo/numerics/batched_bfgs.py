@@ -1,17 +1,24 @@
 """Projected BFGS on many independent box-constrained problems at once, in plain torch on any device.
 
 Nothing in a round depends on a value that the host has to read: step control, curvature and convergence are masks on
-the device. The host looks at the number of unfinished problems once every ``check_every`` rounds.
+the device. The host looks at the number of unfinished problems once every ``check_every`` rounds; on a GPU the rounds
+in between are one captured graph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Hashable
 
 import torch
 from torch import Tensor
 
-Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
+from gpbo.numerics import line_search
+from gpbo.numerics.graphs import GRAPHS, Tensors
+
+Objective = Callable[..., tuple[Tensor, Tensor]]
+
+_RETRIES = 14
 
 
 def _direction(g: Tensor, B: Tensor, free: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,6 +49,27 @@ def _updated(B: Tensor, s: Tensor, change: Tensor, accepted: Tensor, fresh: Tens
     return torch.where(usable[:, None, None], new, B), fresh & ~usable
 
 
+def _round(objective: Objective, s: Tensors, inputs: Tensors) -> None:
+    """One evaluation of every problem that is not done."""
+    free = line_search.free_coordinates(s)
+    flat = torch.where(free, s["g"], 0.0).abs().amax(-1) < s["gradient_tolerance"]
+    s["done"].logical_or_((s["turn"] & flat) | (s["evaluations"] > s["iterations"]))
+    direction, fresh = _direction(s["g"], s["B"], free, s["fresh"])
+    s["fresh"].copy_(torch.where(s["turn"], fresh, s["fresh"]))
+    s["step"].copy_(torch.where(s["turn"][:, None], direction, s["step"]))
+    limit = torch.where(s["fresh"], s["first_step"], s["longest_step"])
+    reach = limit / s["step"].abs().amax(-1).clamp_min(1e-300)
+    s["t"].copy_(torch.where(s["turn"], reach.clamp_max(1.0), s["t"]))
+    x = line_search.trial(s)
+    f, g = objective(x, **inputs)
+    s["evaluations"].add_((~s["done"]).any())
+    accepted = line_search.judge(s, x, f, g)
+    B, fresh = _updated(s["B"], x - s["x"], g - s["g"], accepted, s["fresh"])
+    s["B"].copy_(B)
+    restart = line_search.move(s, x, f, g, accepted, curved=~fresh, retries=_RETRIES, tolerance=s["tolerance"])
+    s["fresh"].copy_(fresh | restart)
+
+
 @torch.no_grad()
 def minimise(
     objective: Objective,
@@ -56,11 +84,14 @@ def minimise(
     first_step: float = 1.0,
     longest_step: float = 2.0,
     check_every: int = 8,
+    inputs: Tensors | None = None,
+    kind: Hashable = None,
 ) -> tuple[Tensor, Tensor, Tensor, int]:
     """Minimises b problems in boxes.
 
     Args:
-        objective: From points (b, p) to values (b,) and gradients (b, p); a value may be inf where it is undefined.
+        objective: From points (b, p), and the inputs by name, to values (b,) and gradients (b, p); a value may be inf
+            where it is undefined.
         start: First points, shape (b, p).
         lower, upper: Bounds, broadcastable to (b, p); equal bounds freeze a coordinate.
         curvature: Inverse Hessians of an earlier solve, shape (b, p, p).
@@ -70,55 +101,32 @@ def minimise(
         first_step: Largest entry of the first step, taken along the gradient.
         longest_step: Largest entry of any step.
         check_every: Rounds between looks at whether all problems have converged.
+        inputs: Tensors that the objective takes.
+        kind: What the objective is, besides its inputs; with it, its rounds are captured where there are CUDA graphs.
 
     Returns:
         Points (b, p), values (b,), inverse Hessians (b, p, p), evaluations of the batch.
     """
     b, p = start.shape
-    lower, upper = lower.expand(b, p), upper.expand(b, p)
-    x = torch.minimum(torch.maximum(start, lower), upper)
-    f, g = objective(x)
-    movable = lower < upper
+    given = inputs or {}
+    x = start.clamp(lower.to(start), upper.to(start))
+    f, g = objective(x, **given)
     eye = torch.eye(p, dtype=x.dtype, device=x.device).expand(b, p, p)
-    B = eye.clone() if curvature is None else torch.linalg.inv_ex(curvature)[0]
-    fresh = torch.full((b,), curvature is None, device=x.device)
-    turn = torch.ones_like(fresh)  # a new direction is due
-    done = torch.zeros_like(fresh)
-    small, retries = torch.zeros_like(f), torch.zeros_like(f)
-    t, step = torch.ones_like(f), torch.zeros_like(x)
-    evaluations = 1
-    for round_ in range(iterations):
-        free = movable & ~(((x <= lower) & (g > 0.0)) | ((x >= upper) & (g < 0.0)))
-        done = done | (turn & (torch.where(free, g, 0.0).abs().amax(-1) < gradient_tolerance))
-        if round_ % check_every == 0 and bool(done.all()):
-            break
-        direction, now_fresh = _direction(g, B, free, fresh)
-        fresh = torch.where(turn, now_fresh, fresh)
-        step = torch.where(turn[:, None], direction, step)
-        limit = torch.where(fresh, torch.full_like(f, first_step), longest_step)  # in the dtype of f
-        reach = limit / step.abs().amax(-1).clamp_min(1e-300)
-        t = torch.where(turn, reach.clamp_max(1.0), t)
-        x_try = torch.minimum(torch.maximum(x + t[:, None] * step, lower), upper)
-        f_try, g_try = objective(torch.where(done[:, None], x, x_try))
-        evaluations += 1
-        s = x_try - x
-        expected = (g * s).sum(-1)
-        accepted = (f_try <= f + 1e-4 * expected) & ~done
-        B, fresh = _updated(B, s, g_try - g, accepted, fresh)
-        gain = f - f_try
-        shrink = -0.5 * expected / (f_try - f - expected).clamp_min(1e-300)
-        t = torch.where(accepted, t, t * shrink.nan_to_num(0.1).clamp(0.1, 0.5))
-        small = torch.where(accepted, torch.where(gain < tolerance, small + 1, torch.zeros_like(small)), small)
-        retries = torch.where(accepted, torch.zeros_like(retries), retries + 1)
-        x = torch.where(accepted[:, None], x_try, x)
-        f = torch.where(accepted, f_try, f)
-        g = torch.where(accepted[:, None], g_try, g)
-        stuck = retries >= 14
-        done = done | (small >= 2) | (stuck & fresh)
-        restart = stuck & ~fresh  # stale curvature: once more along the gradient before giving up
-        fresh = fresh | restart
-        turn = accepted | restart
-        retries = torch.where(restart, torch.zeros_like(retries), retries)
-    H = torch.linalg.inv_ex(B)[0]
-    unusable = fresh | ~torch.isfinite(H).all(-1).all(-1)
-    return x, f, torch.where(unusable[:, None, None], eye, H), evaluations
+    limits = {
+        "tolerance": tolerance,
+        "gradient_tolerance": gradient_tolerance,
+        "first_step": first_step,
+        "longest_step": longest_step,
+        "iterations": float(iterations),
+        "evaluations": 1.0,
+    }
+    s = {
+        **line_search.state(x, f.clone(), g.clone(), lower, upper),
+        "B": eye.clone() if curvature is None else torch.linalg.inv_ex(curvature)[0],
+        "fresh": torch.full((b,), curvature is None, device=x.device),
+        **{name: torch.tensor(value, dtype=x.dtype, device=x.device) for name, value in limits.items()},
+    }
+    GRAPHS.iterate(functools.partial(_round, objective), s, given, rounds=iterations, every=check_every, kind=kind)
+    H = torch.linalg.inv_ex(s["B"])[0]
+    unusable = s["fresh"] | ~torch.isfinite(H).all(-1).all(-1)
+    return s["x"], s["f"], torch.where(unusable[:, None, None], eye, H), int(s["evaluations"].item())

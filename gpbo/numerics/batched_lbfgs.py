@@ -1,19 +1,27 @@
 """Projected L-BFGS on many independent box-constrained problems at once, in plain torch on any device.
 
-For thousands of problems, or hundreds of dimensions, where the dense matrices of ``batched_bfgs`` would not fit.
+For thousands of problems, or hundreds of dimensions, where the dense matrices of ``batched_bfgs`` would not fit. Their
+evaluations are long enough that launches cost nothing beside them; what pays is to leave out problems that have
+converged, which is done once every few rounds, when the host looks.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from gpbo.numerics import line_search
+from gpbo.numerics.graphs import GRAPHS, Tensors
+
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 _PAIRS = 6  # steps remembered
 _REVIEW = 4  # rounds between looks at which problems have converged
+_RETRIES = 8
+_FLAT = 1e-12  # largest gradient entry of a stationary point
 
 
 def _direction(g: Tensor, S: Tensor, Y: Tensor, usable: Tensor, free: Tensor) -> Tensor:
@@ -37,6 +45,32 @@ def _direction(g: Tensor, S: Tensor, Y: Tensor, usable: Tensor, free: Tensor) ->
         b = rho[:, i] * (Y[:, i] * r).sum(-1)
         r = r + (a - b)[:, None] * S[:, i]
     return -torch.where(free, r, 0.0)
+
+
+def _round(objective: Objective, s: Tensors, limits: Tensors) -> None:
+    """One evaluation of every problem that is held."""
+    free = line_search.free_coordinates(s)
+    s["done"].logical_or_(s["turn"] & (torch.where(free, s["g"], 0.0).abs().amax(-1) < _FLAT))
+    direction = _direction(s["g"], s["S"], s["Y"], s["usable"], free)
+    ascent = ~((direction * s["g"]).sum(-1) < 0.0)
+    direction = torch.where(ascent[:, None], -torch.where(free, s["g"], 0.0), direction)
+    s["step"].copy_(torch.where(s["turn"][:, None], direction, s["step"]))
+    curved = s["usable"].any(-1)
+    limit = torch.where(curved & ~ascent, limits["longest_step"], limits["first_step"])
+    reach = limit / s["step"].abs().amax(-1).clamp_min(1e-300)
+    s["t"].copy_(torch.where(s["turn"], torch.where(curved, reach.clamp_max(1.0), reach), s["t"]))
+    x = line_search.trial(s)
+    f, g = objective(x, s["rows"])
+    accepted = line_search.judge(s, x, f, g)
+    step, change = x - s["x"], g - s["g"]
+    newest = ((step * change).sum(-1) > 0.0)[:, None]
+    for name, new in (("S", step[:, None]), ("Y", change[:, None]), ("usable", newest)):
+        old = s[name]
+        s[name].copy_(torch.where(accepted.view(-1, *[1] * (old.ndim - 1)), torch.cat([old[:, 1:], new], 1), old))
+    restart = line_search.move(
+        s, x, f, g, accepted, curved=s["usable"].any(-1), retries=_RETRIES, tolerance=limits["tolerance"]
+    )
+    s["usable"].logical_and_(~restart[:, None])
 
 
 @torch.no_grad()
@@ -66,59 +100,26 @@ def minimise(
         Points (b, p) and values (b,).
     """
     b, p = start.shape
-    lower, upper = lower.expand(b, p), upper.expand(b, p)
-    best_x = torch.minimum(torch.maximum(start, lower), upper)
+    best_x = start.clamp(lower.to(start), upper.to(start))
     rows = torch.arange(b, device=start.device)
     best_f, g = objective(best_x, rows)
-    x, f, best_f = best_x.clone(), best_f, best_f.clone()
-    S, Y = x.new_zeros(2, b, _PAIRS, p)
-    usable = torch.zeros(b, _PAIRS, dtype=torch.bool, device=x.device)
-    t, step = torch.ones_like(f), torch.zeros_like(x)
-    small, retries = torch.zeros_like(f), torch.zeros_like(f)
-    turn = torch.ones_like(f, dtype=torch.bool)
-    done = torch.zeros_like(turn)
-    for round_ in range(1, iterations):
-        low, high = lower[rows], upper[rows]
-        free = (low < high) & ~(((x <= low) & (g > 0.0)) | ((x >= high) & (g < 0.0)))
-        done = done | (turn & (torch.where(free, g, 0.0).abs().amax(-1) < 1e-12))
-        if round_ % _REVIEW == 0:
-            keep = (~done).nonzero()[:, 0]
-            if len(keep) < len(rows):
-                best_x[rows], best_f[rows] = x, f
-                parts = (rows, x, f, g, S, Y, usable, t, step, small, retries, turn, done)
-                rows, x, f, g, S, Y, usable, t, step, small, retries, turn, done = (each[keep] for each in parts)
-                low, high, free = low[keep], high[keep], free[keep]
-            if not len(rows):
-                break
-        direction = _direction(g, S, Y, usable, free)
-        ascent = ~((direction * g).sum(-1) < 0.0)
-        direction = torch.where(ascent[:, None], -torch.where(free, g, 0.0), direction)
-        step = torch.where(turn[:, None], direction, step)
-        limit = torch.where(usable.any(-1) & ~ascent, longest_step, first_step)
-        reach = limit / step.abs().amax(-1).clamp_min(1e-300)
-        fresh = ~usable.any(-1)
-        t = torch.where(turn, torch.where(fresh, reach, reach.clamp_max(1.0)), t)
-        x_try = torch.minimum(torch.maximum(x + t[:, None] * step, low), high)
-        f_try, g_try = objective(x_try, rows)
-        s, change = x_try - x, g_try - g
-        expected = (g * s).sum(-1)
-        accepted = (f_try <= f + 1e-4 * expected) & ~done
-        S = torch.where(accepted[:, None, None], torch.cat([S[:, 1:], s[:, None]], 1), S)
-        Y = torch.where(accepted[:, None, None], torch.cat([Y[:, 1:], change[:, None]], 1), Y)
-        curved = (s * change).sum(-1, keepdim=True) > 0.0
-        usable = torch.where(accepted[:, None], torch.cat([usable[:, 1:], curved], 1), usable)
-        gain = f - f_try
-        small = torch.where(accepted, torch.where(gain < tolerance, small + 1, torch.zeros_like(small)), small)
-        shrink = (-0.5 * expected / (f_try - f - expected).clamp_min(1e-300)).nan_to_num(0.1).clamp(0.1, 0.5)
-        t = torch.where(accepted, t, t * shrink)
-        retries = torch.where(accepted, torch.zeros_like(retries), retries + 1)
-        x, f = torch.where(accepted[:, None], x_try, x), torch.where(accepted, f_try, f)
-        g = torch.where(accepted[:, None], g_try, g)
-        stuck = retries >= 8
-        done = done | (small >= 2) | (stuck & ~usable.any(-1))
-        restart = stuck & usable.any(-1)
-        usable = usable & ~restart[:, None]
-        retries = torch.where(restart, torch.zeros_like(retries), retries)
-        turn = accepted | restart
-    best_x[rows], best_f[rows] = x, f
+    pairs = start.new_zeros(2, b, _PAIRS, p)
+    each = {
+        **line_search.state(best_x.clone(), best_f.clone(), g.clone(), lower, upper),
+        "rows": rows,
+        "S": pairs[0],
+        "Y": pairs[1],
+        "usable": torch.zeros(b, _PAIRS, dtype=torch.bool, device=start.device),
+    }
+    lengths = {"tolerance": tolerance, "first_step": first_step, "longest_step": longest_step}
+    limits = {name: start.new_tensor(value) for name, value in lengths.items()}
+    for done in range(1, iterations, _REVIEW):
+        rounds = min(_REVIEW, iterations - done)
+        GRAPHS.iterate(functools.partial(_round, objective), each, limits, rounds=rounds, every=_REVIEW)
+        best_x[each["rows"]], best_f[each["rows"]] = each["x"], each["f"]
+        keep = (~each["done"]).nonzero()[:, 0]
+        if not len(keep):
+            break
+        if len(keep) < len(each["rows"]):
+            each = {name: tensor[keep] for name, tensor in each.items()}
     return best_x, best_f

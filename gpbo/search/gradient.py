@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gpbo.acquisition.improvement import Acquisition, HostImprovement, HostPrefixes
 from gpbo.acquisition.paths import AssignedPaths
 from gpbo.acquisition.torch_improvement import TorchImprovement, TorchPrefixes
 from gpbo.models.spec import Array
 from gpbo.numerics import memory, one_thread
-from gpbo.numerics.batched_bfgs import minimise
+from gpbo.numerics.batched_bfgs import Objective, minimise
 from gpbo.numerics.batched_lbfgs import minimise as minimise_many
 from gpbo.search.compiled import maximise as maximise_compiled
 
@@ -63,10 +65,9 @@ def climb(acquisition: Acquisition, starts: Array, lower: Array, upper: Array, e
         return _climb_paths(acquisition, starts, lower, upper, effort)
     assert isinstance(acquisition, (TorchImprovement, TorchPrefixes))
     on_device = acquisition.posterior.tensor
-    target = acquisition
-
+    function, inputs, kind = acquisition.search()
     points_, values_, _, _ = minimise(
-        lambda U: tuple(-part for part in target.evaluate(U)),  # type: ignore[arg-type,return-value]
+        functools.partial(_negative, function),
         on_device(starts),
         on_device(lower),
         on_device(upper),
@@ -74,8 +75,15 @@ def climb(acquisition: Acquisition, starts: Array, lower: Array, upper: Array, e
         tolerance=effort.tolerance,
         first_step=_FIRST_STEP,
         longest_step=_LONGEST_STEP,
+        inputs=inputs,
+        kind=kind,
     )
     return points_.cpu().numpy(), -values_.cpu().numpy()
+
+
+def _negative(function: Objective, U: Tensor, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+    value, gradient = function(U, **inputs)
+    return -value, -gradient
 
 
 def _climb_paths(

@@ -6,10 +6,11 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from botorch.models import SingleTaskGP
 
 from gpbo.acquisition.stock import stock_acquisition
 from gpbo.data import Data
-from gpbo.errors import ArgumentError, NotReadyError
+from gpbo.errors import NotReadyError
 from gpbo.models.exact import build_model
 from gpbo.models.leave_one_out import leave_one_out
 from gpbo.models.spec import Array
@@ -27,6 +28,7 @@ from gpbo.numerics.sobol import sobol
 from gpbo.search.candidates import Candidates, wander
 from gpbo.space import Space
 from gpbo.strategy.composition import Composer
+from gpbo.strategy.devices import Place
 from gpbo.strategy.regimes import Plan, affordable, most_regions, plan
 from gpbo.strategy.regions import Region, centres, determined, enough, regions_around
 from gpbo.strategy.settings import AskReport, Settings
@@ -36,12 +38,13 @@ from gpbo.strategy.surrogate import Fitted, Surrogate, part_of
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _INCUMBENTS = 8  # promising observations among which noisy EI looks for the best
 _NOISY = 1e-2  # share of noise in the variance from which an inferred noise is taken for real
 _ENUMERABLE = 2000  # points of a finite space that are all evaluated
 _FEWEST = 64  # observations for sample paths
 _CANDIDATES = 1024  # raw ones for a search of such a space after all, where memory is short
-_GPU_FROM = 2000  # observations from which a GPU, where there is one, is faster than the compiled host path
 
 
 class Strategy:
@@ -61,7 +64,7 @@ class Strategy:
         self._space = space
         self._settings = settings
         self._seed = seed
-        self._gpu = _gpu(settings.device)
+        self._place = Place(settings.device)
         self._surrogate = Surrogate(space.dim, settings.kernels, settings.exact_limit)
         self._candidates = Candidates(space)
         self._n_initial = settings.n_initial if settings.n_initial is not None else space_filling_start(space)
@@ -69,7 +72,7 @@ class Strategy:
     @property
     def device(self) -> torch.device:
         """Where ``Batch.u`` lives: the device the user named, the CPU for "auto"."""
-        return self._gpu if self._gpu is not None and self._settings.device != "auto" else torch.device("cpu")
+        return self._place.user
 
     def carry_state(self) -> State | None:
         """What the next ask starts from besides the data, as plain data; None at first."""
@@ -78,11 +81,6 @@ class Strategy:
     def restore_state(self, state: State | None) -> None:
         """Go on from what :meth:`carry_state` gave, in this process or another."""
         self._surrogate.restore(load(state, self._settings.kernels, self._space.dim))
-
-    def _device(self, n: int) -> torch.device:
-        if self._gpu is None or (self._settings.device == "auto" and n < _GPU_FROM):
-            return torch.device("cpu")
-        return self._gpu
 
     def suggest(self, data: Data, q: int, event: int, hurry: bool = False) -> tuple[Array, AskReport]:
         """Q distinct points, none of them told, pending or failed before.
@@ -95,26 +93,37 @@ class Strategy:
 
         Returns:
             Rows of the unit cube, shape (q, D), and what was done. The caller has made sure that q points are left.
+
+        Raises:
+            DeviceError: If the user's GPU cannot be used in this process.
         """
         began = time.perf_counter()
+        try:
+            return self._suggest(data, q, event, hurry, began)
+        except _Lost:
+            return self._suggest(data, q, event, hurry, began)
+
+    def _suggest(self, data: Data, q: int, event: int, hurry: bool, began: float) -> tuple[Array, AskReport]:
         rng = np.random.default_rng([self._seed, event])
         n, p = len(data.y), len(data.pending)
-        device = self._device(n)
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
+        device = self._place.choose(n, q)
         wanted = q if n < min(2, self._n_initial) or n == 0 else min(q, max(0, self._n_initial - n - p))
         used = ["design"] if wanted else []
         fit_seconds, search_seconds, kernel, refitted, message, failure = 0.0, 0.0, "", False, "", ""
-        with self._budget(n) as budget:
+        with self._budget(device) as budget:
             rows = self._design_points(data, wanted, rng) if wanted else np.empty((0, self._space.dim))
             if wanted < q:
                 fitting = searching = time.perf_counter()
                 try:
+                    _reset_peak(device)
                     fitted = self._surrogate.get(data, device, hurry)
                     searching = time.perf_counter()
                     with one_thread(n < ALL_THREADS_FROM and q < 64):  # sample paths in large numbers gain from more
                         more, name = self._search(data, fitted, rows, q - wanted, rng, hurry)
                 except (RuntimeError, ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
+                    if self._place.lost(error):
+                        self._surrogate.forget()
+                        raise _Lost from error
                     # Out of memory, a failure inside a library: a space-filling suggestion is worth more than none.
                     failure = f"the model failed ({type(error).__name__}: {error}); space-filling points instead"
                 if failure:  # outside the handler, whose traceback holds what was in the way
@@ -129,7 +138,7 @@ class Strategy:
         trouble = "; ".join(part for part in (failure, budget.report()) if part)
         if trouble:
             logger.warning("ask(%d): %s", q, trouble)
-            message = f"{message}; {trouble}" if message else trouble
+        message = "; ".join(part for part in (self._place.notice(), message, trouble) if part)
         return rows, AskReport(
             strategy=" + ".join(used),
             n=n,
@@ -218,7 +227,7 @@ class Strategy:
             with one_thread(n < ALL_THREADS_FROM):
                 missing += composer.in_whole(posterior, best, baseline, X[order], batch.whole, batch.candidates)
         if batch.paths + missing:
-            self._by_paths(composer, fitted, X[order], batch.paths + missing, batch.candidates, self._device(n))
+            self._by_paths(composer, fitted, X[order], batch.paths + missing, batch.candidates, fitted.posterior.device)
         return np.array(composer.chosen.points), composer.described()
 
     def _by_paths(
@@ -253,7 +262,7 @@ class Strategy:
     def _regions(self, data: Data, fitted: Fitted, rows: Rows) -> Iterator[Region | None]:
         """The models around some observations; None where there is none, or no memory for it."""
         kernel = "rbf" if "rbf" in self._settings.kernels else self._settings.kernels[0]
-        turn, device = determined(len(data.y), self._space), self._device(len(data.y))
+        turn, device = determined(len(data.y), self._space), fitted.posterior.device
         return regions_around(data, fitted, rows.tolist(), kernel, noisy=self._noisy(fitted), turn=turn, device=device)
 
     def _incumbents(self, fitted: Fitted) -> tuple[Array, float | None]:
@@ -278,61 +287,84 @@ class Strategy:
         noise, scale = np.exp(fitted.theta[1]), np.exp(fitted.theta[2])
         return bool(noise > _NOISY * (noise + scale))
 
-    def _fitted(self, data: Data) -> Fitted:
-        if len(data.y) == 0:
-            raise NotReadyError("There is no model before the first successful tell; tell or add a result first.")
-        with self._look(len(data.y)):  # the next ask goes on with this model, so the limit counts here as well
-            return self._surrogate.get(data, self._device(len(data.y)))
+    def _use(self, data: Data, of: Callable[[Fitted], T]) -> T:
+        """What a function makes of the fitted model; on the CPU if the GPU is lost meanwhile."""
+        try:
+            return of(self._fitted(data))
+        except RuntimeError as error:
+            if not self._place.lost(error):
+                raise
+            self._surrogate.forget()
+        return of(self._fitted(data))
 
-    def _budget(self, n: int) -> AbstractContextManager[memory.Budget]:
-        return memory.budget(self._settings.memory_limit, self._device(n))
+    def _fitted(self, data: Data) -> Fitted:
+        n = len(data.y)
+        if n == 0:
+            raise NotReadyError("There is no model before the first successful tell; tell or add a result first.")
+        device = self._place.choose(n)
+        with self._look(device):  # the next ask goes on with this model, so the limit counts here as well
+            return self._surrogate.get(data, device)
+
+    def _budget(self, device: torch.device) -> AbstractContextManager[memory.Budget]:
+        return memory.budget(self._settings.memory_limit, device)
 
     @contextmanager
-    def _look(self, n: int) -> Iterator[None]:
+    def _look(self, device: torch.device) -> Iterator[None]:
         """The budget of a look at the model, with a word in the log where it was too small."""
-        with self._budget(n) as budget:
+        with self._budget(device) as budget:
             yield
         if budget.refusals:
-            logger.warning(budget.report())
+            logger.warning("%s", budget.report())
 
     def model(self, data: Data) -> SingleTaskGP:
         """The fitted model: unit cube in, standardized and maximised outcome."""
-        fitted = self._fitted(data)
-        with warnings.catch_warnings():  # building the first model imports sympy, which installs a filter
-            return build_model(fitted.problem, fitted.theta, self._device(len(data.y)))
+
+        def built(fitted: Fitted) -> SingleTaskGP:
+            with warnings.catch_warnings():  # building the first model imports sympy, which installs a filter
+                return build_model(fitted.problem, fitted.theta, fitted.posterior.device)
+
+        return self._use(data, built)
 
     def acquisition(self, data: Data, q: int) -> AcquisitionFunction:
         """A BoTorch acquisition function for q points on the fitted model, pending points included."""
-        fitted = self._fitted(data)
-        best = self._incumbents(fitted)[1]
+        best = self._use(data, self._incumbents)[1]
         model = self.model(data)
         pending = torch.as_tensor(np.vstack([data.pending, data.failed])).to(model.train_targets)
         return stock_acquisition(model, q, best, pending if len(pending) else None, self._seed % 2**31)
 
     def predict(self, data: Data, U: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the latent function at U, shape (m, D), in the user's scale, maximised."""
-        fitted = self._fitted(data)
-        with self._look(len(data.y)), one_thread(len(data.y) < ALL_THREADS_FROM):
-            mean, variance = fitted.posterior.predict(U)
-        return fitted.outcome_map.backward(mean, variance)
+
+        def predicted(fitted: Fitted) -> tuple[Array, Array]:
+            with self._look(fitted.posterior.device), one_thread(len(data.y) < ALL_THREADS_FROM):
+                mean, variance = fitted.posterior.predict(U)
+            return fitted.outcome_map.backward(mean, variance)
+
+        return self._use(data, predicted)
 
     def leave_one_out(self, data: Data) -> tuple[Array, Array, Array]:
         """Predictions of each observation from the others: mean, deviation (user's scale, maximised), residual / sd.
 
         NaN for observations that the model of a very large study leaves out.
         """
-        fitted = self._fitted(data)
-        with self._look(len(data.y)):
-            residuals, variances = leave_one_out(fitted.posterior)
-        mean, std = fitted.outcome_map.backward(fitted.problem.y - residuals, variances)
-        table = np.full((3, len(data.y)), np.nan)
-        table[:, fitted.rows] = mean, std, residuals / np.sqrt(variances)
-        return table[0], table[1], table[2]
+
+        def left_out(fitted: Fitted) -> tuple[Array, Array, Array]:
+            with self._look(fitted.posterior.device):
+                residuals, variances = leave_one_out(fitted.posterior)
+            mean, std = fitted.outcome_map.backward(fitted.problem.y - residuals, variances)
+            table = np.full((3, len(data.y)), np.nan)
+            table[:, fitted.rows] = mean, std, residuals / np.sqrt(variances)
+            return table[0], table[1], table[2]
+
+        return self._use(data, left_out)
 
     def recommend(self, data: Data) -> int:
         """Row of the observation with the best posterior mean."""
-        fitted = self._fitted(data)
-        return int(fitted.rows[fitted.posterior.smoothed(fitted.problem.y).argmax()])
+        return self._use(data, lambda fitted: int(fitted.rows[fitted.posterior.smoothed(fitted.problem.y).argmax()]))
+
+
+class _Lost(Exception):
+    """The GPU was lost during an ask, of which nothing was kept."""
 
 
 def space_filling_start(space: Space) -> int:
@@ -340,22 +372,9 @@ def space_filling_start(space: Space) -> int:
     return max(5, min(24, space.n_params + 1))
 
 
-def _gpu(device: str) -> torch.device | None:
-    """The GPU to use, or None for the CPU."""
-    if device == "auto":
-        return torch.device("cuda") if torch.cuda.is_available() else None
-    try:
-        parsed = torch.device(device)
-    except (RuntimeError, TypeError):
-        parsed = None
-    if parsed is None or parsed.type not in ("cpu", "cuda"):
-        raise ArgumentError(f"device={device!r} is unknown; use 'auto', 'cpu', 'cuda' or 'cuda:0', 'cuda:1', ...")
-    if parsed.type == "cpu":
-        return None
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if (parsed.index or 0) >= count:
-        raise ArgumentError(f"device={device!r} was asked for, but torch sees {count} CUDA devices; use device='auto'.")
-    return parsed
+def _reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def _peak_memory(device: torch.device) -> int:

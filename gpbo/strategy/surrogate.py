@@ -18,6 +18,7 @@ from gpbo.models.host_posterior import HostPosterior, NotPositiveDefinite
 from gpbo.models.spec import Array, default_spec
 from gpbo.models.torch_posterior import TorchPosterior
 from gpbo.numerics import ALL_THREADS_FROM, available, memory, one_thread
+from gpbo.numerics.graphs import GRAPHS
 from gpbo.strategy.regimes import EXACT, most_modelled
 from gpbo.strategy.subsets import Rows, leading, modelled, thinned
 from gpbo.transforms import MAPS, OutcomeMap
@@ -120,6 +121,10 @@ class Surrogate:
         """Makes the current model the one that later fits start from."""
         if self._current is not None:
             self.carry = self._current[3].carry
+
+    def forget(self) -> None:
+        """Drops the current model, not what later fits start from: its device is lost."""
+        self._current = None
 
     def restore(self, carry: Carry | None) -> None:
         """Go on from fits committed elsewhere, on the same observations."""
@@ -303,8 +308,19 @@ def _copies(device: torch.device) -> int:
 
 
 def factorised(problem: Problem, theta: Array, device: torch.device) -> Posterior:
-    """The posterior on the compiled host path where it can run, else in torch."""
+    """The posterior on the compiled host path where it can run, else in torch.
+
+    Where a GPU has no memory for it, what else is kept there is dropped, and it is tried once more.
+    """
     if device.type == "cpu" and available():
         with one_thread(len(problem.y) < ALL_THREADS_FROM):
             return HostPosterior(problem, theta, room=max(32, len(problem.y) // 16))
+    try:
+        return TorchPosterior(problem, theta, device)
+    except Exception as error:
+        if device.type == "cpu" or not memory.refused(error):
+            raise
+    GRAPHS.clear()  # outside the handler, whose traceback holds the matrices that were in the way
+    torch.cuda.empty_cache()
+    memory.current().refusals.append("captured graphs were dropped")
     return TorchPosterior(problem, theta, device)

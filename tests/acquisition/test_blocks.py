@@ -178,7 +178,7 @@ def test_a_mark_is_not_touched_by_what_follows(twin):
     problem, theta = make()
     acquisition = prepared(twin, problem, theta)
     mark = acquisition.mark()
-    best = mark.best.copy()
+    best = np.asarray(mark.best).copy()
     block(acquisition, points(6, seed=8))
     np.testing.assert_array_equal(mark.best, best)
 

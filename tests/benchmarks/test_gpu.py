@@ -308,8 +308,8 @@ def test_a_report_sets_sides_beside_each_other_and_keeps_what_was_cut():
         _line(ask(n=1000, where="cpu"), 0.025),
         _line(ask(n=4000), 0.5, outcome="deadline", message="cut after 0.5 s"),
         _line(ask(n=1000, q=8, provider="botorch"), 0.0, outcome="failed", message="no factor"),
-        {"stage": "threshold", "outcome": "done", "n": 100, "d": 6, "device": "cpu", "seconds": 0.001, **MADE},
-        {"stage": "threshold", "outcome": "done", "n": 100, "d": 6, "device": "cuda", "seconds": 0.004, **MADE},
+        {"stage": "threshold", "outcome": "done", "n": 100, "d": 6, "q": 1, "device": "cpu", "seconds": 0.001, **MADE},
+        {"stage": "threshold", "outcome": "done", "n": 100, "d": 6, "q": 1, "device": "cuda", "seconds": 0.004, **MADE},
         {"stage": "kernel", "outcome": "done", "case": "stationary/rbf", "p50": 0.25, "unit": "ms", **MADE},
     ]
     other = [line | {"gpu": "Another GPU"} for line in lines[4:5]]

@@ -10,6 +10,7 @@ import torch
 
 from gpbo_kernels import KINDS, backend, covariance, covariance_and_slope, use
 from gpbo_kernels.stationary import reference
+from gpbo_kernels.stationary.layout import batch_shape
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}  # of the largest entry
 SIZES = [(1, 1, 1), (3, 17, 2), (33, 65, 5), (35, 3, 33)]
@@ -263,3 +264,14 @@ def test_mistakes_are_named() -> None:
         covariance_and_slope("rbf", Z, Z, diagonal=0.1)
     with pytest.raises(ValueError, match=r"has shape \(3, 2\); the matrix has \(3, 3\)"):
         covariance_and_slope("rbf", Z, out=(Z, None))
+
+
+@pytest.mark.parametrize("shapes", [[()], [(), (3,)], [(2, 1), (3,)], [(1,), (4, 1), (4, 5)], [(0,), (1,)]])
+def test_batch_shapes_broadcast_like_tensors(shapes):
+    expected = torch.broadcast_tensors(*(torch.empty(shape) for shape in shapes))[0].shape
+    assert batch_shape(*shapes) == expected
+
+
+def test_batch_shapes_that_do_not_go_together_are_named():
+    with pytest.raises(ValueError, match=r"\(2,\), \(3,\)"):
+        batch_shape((2,), (3,))

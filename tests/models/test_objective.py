@@ -218,3 +218,35 @@ def test_noise_known_for_some_observations_only(twin):
     density = log_prior(problem.spec.noise, torch.tensor(theta[1]))[0].item()
     assert twin(problem, theta)[0] == pytest.approx(twin(filled, theta)[0] + density)
     np.testing.assert_allclose(twin(problem, theta)[1], differences(twin, problem, theta), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("infer", [True, False], ids=["inferred", "known"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("n", "padding"), [(20, 12), (32, 32), (33, 31), (1, 31)])
+def test_padding_is_not_seen(n, padding, kind, infer, make_problem):
+    problem, theta = make_problem(n, 3, kind=kind, infer=infer)
+    thetas = torch.as_tensor(theta) + 0.1 * torch.arange(2).double()[:, None]
+
+    def tensor(values, room):
+        return torch.as_tensor(np.pad(values, [(0, room), *[(0, 0)] * (values.ndim - 1)]))
+
+    def run(room):
+        known = None if problem.known is None else tensor(problem.known, room)
+        there = torch.arange(n + room) < n
+        return log_posterior(problem.spec, tensor(problem.X, room), tensor(problem.y, room), known, thetas, there)
+
+    for padded, plain in zip(run(padding), run(0), strict=True):
+        torch.testing.assert_close(padded, plain, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n", [30, 500])
+def test_the_gpu_computes_the_objective_of_the_cpu(n, kind, make_problem):
+    problem, theta = make_problem(n, 6, kind=kind)
+    found = []
+    for device in ("cpu", "cuda"):
+        X, y, t = (torch.as_tensor(each).to(device) for each in (problem.X, problem.y, theta[None]))
+        found.append([part.cpu() for part in log_posterior(problem.spec, X, y, None, t)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from gpbo.models import torch_posterior
 from gpbo.models.compiled_fit import maximise_posterior
 from gpbo.models.compiled_objective import factorise, solve_factor
 from gpbo.models.compiled_posterior import append_rows, whitened_rows
 from gpbo.models.exact import Problem, build_model
 from gpbo.models.fit import fit
-from gpbo.models.host_posterior import HostPosterior
+from gpbo.models.host_posterior import NUGGET, HostPosterior
 from gpbo.models.torch_posterior import TorchPosterior
-from gpbo.numerics import available
+from gpbo.numerics import available, memory
+from gpbo.numerics.buckets import bucket
 from gpbo_kernels import KINDS, covariance
 
 CPU = torch.device("cpu")
@@ -292,3 +296,185 @@ def test_thousands_of_conditioned_points_of_a_smooth_function_leave_the_factor_b
     assert np.isfinite(variance).all()
     rows = np.asarray(posterior.L[: posterior.m, : posterior.m])
     assert np.abs(np.tril(rows)).max() <= 1.1 * np.sqrt(posterior.scale)
+
+
+# Padding ---------------------------------------------------------------------------------------------------------
+
+BOUNDARIES = [31, 32, 33, 63, 64, 65, 128, 129, 256, 257]
+
+
+def unpadded(monkeypatch):
+    monkeypatch.setattr(torch_posterior, "bucket", lambda n: max(1, n))
+
+
+def inverse_holds(posterior):
+    m = posterior.m
+    eye = np.eye(m)
+    np.testing.assert_allclose((posterior.Li[:m, :m] @ posterior.L[:m, :m]).numpy(), eye, rtol=0, atol=1e-9)
+    assert not posterior.Li[m:].any()
+    assert not posterior.Li[:, m:].any()
+    assert not posterior.beta[m:].any()
+    assert len(posterior.Z) == len(posterior.L) == len(posterior.Li) == len(posterior.beta) == bucket(m)
+
+
+@pytest.mark.parametrize("n", BOUNDARIES)
+@pytest.mark.parametrize("condition", [1e5, 0.0], ids=["inverse", "solves"])
+def test_padding_changes_no_more_than_the_last_bits(n, condition, make_problem, monkeypatch):
+    problem, theta = make_problem(n + 5, 2, kind="rbf")
+    monkeypatch.setattr(torch_posterior, "_WELL_CONDITIONED", condition)
+    U, P = np.random.default_rng(1).random((20, 2)), np.random.default_rng(2).random((7, 2))
+
+    def run():
+        posterior = TorchPosterior(subset(problem, slice(0, n)), theta, CPU)
+        assert (posterior.Li is None) == (condition == 0.0)
+        found = [*posterior.predict(U), posterior.smoothed(problem.y[:n])]
+        posterior.observe(problem.X, problem.noise(theta), problem.y)
+        found += posterior.predict(U)
+        posterior.condition(P[:1])
+        posterior.condition(P[1:])
+        found += posterior.predict(U)
+        posterior.rewind(posterior.n + 2)
+        found += posterior.predict(U)
+        return found
+
+    padded = run()
+    with monkeypatch.context() as patch:
+        unpadded(patch)
+        plain = run()
+    for one, other in zip(padded, plain, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("n", BOUNDARIES)
+def test_the_inverse_follows_the_factor_over_every_change(n, make_problem):
+    problem, theta = make_problem(n + 3, 3)
+    posterior = TorchPosterior(subset(problem, slice(0, n)), theta, CPU)
+    inverse_holds(posterior)
+    posterior.condition(np.random.default_rng(1).random((70, 3)))
+    inverse_holds(posterior)
+    posterior.condition(np.random.default_rng(2).random((1, 3)))
+    inverse_holds(posterior)
+    posterior.rewind(n + 1)
+    inverse_holds(posterior)
+    posterior.release()
+    inverse_holds(posterior)
+    posterior.observe(problem.X, problem.noise(theta), problem.y)
+    inverse_holds(posterior)
+    assert posterior.n == posterior.m == n + 3
+
+
+@pytest.mark.parametrize("base", [1, 20, 64, 131])
+@pytest.mark.parametrize("log_noise", [-3.0, -16.0])
+def test_no_bit_on_a_device_depends_on_how_tells_were_grouped(base, log_noise, make_problem):
+    problem, theta = make_problem(base + 200, 3)
+    theta[1] = log_noise
+
+    def run(groups):
+        posterior, n = TorchPosterior(subset(problem, slice(0, base)), theta, CPU), base
+        for group in groups:
+            n = min(n + group, len(problem.y))
+            posterior.observe(problem.X[:n], problem.noise(theta)[:n], problem.y[:n])
+            posterior.condition(0.5 * problem.X[:3])
+            posterior.release()
+        assert posterior.n == len(problem.y)
+        return posterior.L, posterior.Li, posterior.beta, posterior.Z
+
+    once = run([200])
+    for groups in ([1] * 200, [7] * 29, [63] * 4, [64] * 4, [65] * 4, [100, 100]):
+        for part, expected in zip(run(groups), once, strict=True):
+            assert part is expected is None or torch.equal(part, expected)
+
+
+def test_conditioned_points_do_not_reach_what_the_observations_say(make_problem):
+    problem, theta = make_problem(40, 3)
+    posterior, prior = TorchPosterior(problem, theta, CPU), torch.randn(3, 40, dtype=torch.float64)
+    weights, smoothed = posterior.weights(prior), posterior.smoothed(problem.y)
+    posterior.condition(np.random.default_rng(1).random((30, 3)))
+    posterior.beta[45:50] = -1.0  # points that failed
+    torch.testing.assert_close(posterior.weights(prior), weights, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(posterior.smoothed(problem.y), smoothed, rtol=0, atol=1e-10)
+
+
+def test_without_memory_for_an_inverse_there_are_solves(make_problem, monkeypatch):
+    problem, theta = make_problem(100, 3)
+    U = np.random.default_rng(1).random((20, 3))
+    whole = TorchPosterior(problem, theta, CPU)
+    with memory.budget(2 * 8 * bucket(100) ** 2, CPU) as budget:
+        limited = TorchPosterior(problem, theta, CPU)
+        assert limited.Li is None
+        assert not budget.refusals
+        assert_same(limited, whole, U, 1e-10)
+
+    def refuse(*_arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch_posterior, "invert_lower", refuse)
+    with memory.budget(None, CPU) as budget:
+        limited = TorchPosterior(problem, theta, CPU)
+        assert_same(limited, whole, U, 1e-10)
+    assert budget.refusals == ["triangular solves instead of an inverse"]
+
+
+def test_a_block_that_rounding_makes_indefinite_is_conditioned_on_row_by_row(make_problem):
+    problem, theta = make_problem(10, 2)
+    posterior = TorchPosterior(problem, theta, CPU)
+    posterior.condition(np.tile(problem.X[:1], (40, 1)) + 1e-12 * np.arange(40)[:, None])
+    mean, variance = posterior.predict(np.random.default_rng(6).random((30, 2)))
+    assert np.isfinite(mean).all()
+    assert (variance > 0.0).all()
+    assert (posterior.L.diagonal()[10:50] >= np.sqrt(NUGGET * posterior.scale) * (1.0 - 1e-12)).all()
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the memory of the tensors that are alive."""
+
+    def __init__(self):
+        super().__init__()
+        self.live = self.peak = 0
+        self.known = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, (tuple, list)) else (made,):
+            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage()._cdata not in self.known:
+                storage = tensor.untyped_storage()
+                self.known.add(storage._cdata)
+                self.live += storage.nbytes()
+                self.peak = max(self.peak, self.live)
+                weakref.finalize(storage, self._gone, storage._cdata, storage.nbytes())
+        return made
+
+    def _gone(self, key, size):
+        self.live -= size
+        self.known.discard(key)
+
+
+def test_a_model_of_thirty_thousand_takes_less_than_forty_gigabytes(make_problem):
+    """Counted in matrices, for a smaller one: factor, inverse, and what they take while they are made and grow."""
+    problem, theta = make_problem(1500, 6)
+    with memory.budget(None, CPU) as budget, LiveBytes() as count:
+        budget.piece = 2**20  # pieces are small beside the matrices at 30,000
+        posterior = TorchPosterior(problem, theta, CPU)
+        size = bucket(1500)
+        posterior.condition(np.random.default_rng(1).random((size - 1500 + 1, 6)))
+        assert len(posterior.Z) > size
+    assert posterior.Li is not None
+    assert count.peak / (8 * size**2) * 8 * bucket(30_000) ** 2 < 40e9
+
+
+# On a GPU --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("n", [33, 500, 2000])
+def test_a_gpu_predicts_as_the_cpu_does(n, make_problem):
+    problem, theta = make_problem(n + 3, 6)
+    U = np.random.default_rng(1).random((50, 6))
+
+    def run(device):
+        posterior = TorchPosterior(subset(problem, slice(0, n)), theta, device)
+        posterior.observe(problem.X, problem.noise(theta), problem.y)
+        posterior.condition(U[:5])
+        return posterior
+
+    assert_same(run(torch.device("cuda")), run(CPU), U, 1e-9)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from gpbo_kernels import backend
 from gpbo_kernels.likelihood import reference
+from gpbo_kernels.stationary.layout import batch_shape
 from gpbo_kernels.stationary.reference import check_kind
 
 
@@ -36,7 +36,7 @@ def lengthscale_gradients(
     n, d = Z.shape[-2:]
     if a.shape[-1:] != (n,) or inverse.shape[-2:] != (n, n):
         raise ValueError(f"{n} points, but a has shape {tuple(a.shape)} and the inverse {tuple(inverse.shape)}")
-    batch = torch.broadcast_shapes(Z.shape[:-2], a.shape[:-1], inverse.shape[:-2])  # type: ignore[no-untyped-call]
+    batch = batch_shape(Z.shape[:-2], a.shape[:-1], inverse.shape[:-2])
     Z, a, inverse = Z.expand(*batch, n, d), a.expand(*batch, n), inverse.expand(*batch, n, n)
     factor = scale[..., None] if isinstance(scale, Tensor) else scale
     if not backend.fused(Z, a, inverse, *([scale] if isinstance(scale, Tensor) else [])):

@@ -6,6 +6,24 @@ import torch
 from torch import Tensor
 
 
+def batch_shape(*shapes: torch.Size | tuple[int, ...]) -> torch.Size:
+    """What the shapes broadcast to.
+
+    ``torch.broadcast_shapes`` would import SymPy, which takes a quarter of a second and installs a warning filter.
+
+    Raises:
+        ValueError: If they do not go together.
+    """
+    rank = max(map(len, shapes))
+    found = []
+    for sizes in zip(*((1,) * (rank - len(shape)) + tuple(shape) for shape in shapes), strict=True):
+        wider = {size for size in sizes if size != 1}
+        if len(wider) > 1:
+            raise ValueError(f"batch shapes {', '.join(str(tuple(shape)) for shape in shapes)} do not go together")
+        found.append(wider.pop() if wider else 1)
+    return torch.Size(found)
+
+
 def by_coordinate(Z: Tensor, batch: torch.Size) -> tuple[Tensor, int]:
     """Points, shape (..., n, d), with one coordinate after another, and the elements between those of two matrices.
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gpbo_kernels import backend
 from gpbo_kernels.stationary import reference
+from gpbo_kernels.stationary.layout import batch_shape
 from gpbo_kernels.stationary.reference import check_kind, distance, profile
 
 
@@ -48,7 +49,7 @@ def covariance_and_slope(
         raise ValueError("a diagonal belongs to the covariance of points with themselves; leave Z2 out")
     other = Z1 if Z2 is None else Z2
     tensors = [tensor for tensor in (Z2, scale, diagonal, *(out or ())) if isinstance(tensor, Tensor)]
-    batch = torch.broadcast_shapes(  # type: ignore[no-untyped-call]
+    batch = batch_shape(
         Z1.shape[:-2],
         other.shape[:-2],
         scale.shape if isinstance(scale, Tensor) else (),

@@ -20,6 +20,8 @@ import math
 import torch
 from torch import Tensor
 
+from gpbo_kernels.stationary.layout import batch_shape
+
 KINDS = ("rbf", "matern52", "matern32", "matern12")
 _SQRT3, _SQRT5 = math.sqrt(3.0), math.sqrt(5.0)
 
@@ -82,7 +84,7 @@ def covariance_and_slope(
         K, S = K * factor, S * factor
     if diagonal is not None:
         added = diagonal if isinstance(diagonal, Tensor) else K.new_full((K.shape[-1],), diagonal)
-        batch = torch.broadcast_shapes(K.shape[:-2], added.shape[:-1])  # type: ignore[no-untyped-call]
+        batch = batch_shape(K.shape[:-2], added.shape[:-1])
         K = K.expand(*batch, *K.shape[-2:]).clone()  # also because K and S of the RBF kernel may be one tensor
         K.diagonal(dim1=-2, dim2=-1).add_(added)
     return K if k is None else k.copy_(K), S if slope is None else slope.copy_(S)
