@@ -29,7 +29,7 @@ _DRAWS = 8
 
 def over_hyperparameters(patches: Patches) -> None:
     """Eight draws from the Laplace approximation."""
-    _averaged(patches, _draws)
+    _averaged(patches, draws)
 
 
 def over_kernels(patches: Patches) -> None:
@@ -39,10 +39,10 @@ def over_kernels(patches: Patches) -> None:
 
 def one_draw(patches: Patches) -> None:
     """One draw from the Laplace approximation for each ask."""
-    _averaged(patches, lambda fitted, rng: _draws(fitted, rng, 1))
+    _averaged(patches, lambda fitted, rng: draws(fitted, rng, 1))
 
 
-def _draws(fitted: Fitted, rng: np.random.Generator, count: int = _DRAWS) -> list[tuple[Any, Array, float]]:
+def draws(fitted: Fitted, rng: np.random.Generator, count: int = _DRAWS) -> list[tuple[Any, Array, float]]:
     n = min(fitted.carry.n, surrogate._FIT_ON)
     covariance = fitted.carry.chosen.curvature / n
     values, vectors = np.linalg.eigh(0.5 * (covariance + covariance.T))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.optimization.ingredients import averaging, maps, stall
+from benchmarks.optimization.ingredients import averaging, draws, maps, stall
 from benchmarks.optimization.ingredients.patches import Patches, replaced
 from gpbo import Space
 from gpbo.models import spec as spec_module
@@ -187,6 +187,9 @@ INGREDIENTS: dict[str, Ingredient] = {
         "averaging", "LogEI averaged over 8 draws of the hyperparameters", averaging.over_hyperparameters
     ),
     "one_draw": Ingredient("averaging", "hyperparameters drawn anew for each ask", averaging.one_draw),
+    "drawn": Ingredient("averaging", "the same, searched by the engine", draws.every(1), EVERYWHERE),
+    "drawn_half": Ingredient("averaging", "the same for every second ask", draws.every(2), EVERYWHERE),
+    "drawn_third": Ingredient("averaging", "for every third", draws.every(3), EVERYWHERE),
     "noise_botorch": Ingredient(
         "noise prior",
         "LogNormal(-4, 1) from 1e-4 on",
