@@ -43,6 +43,7 @@ def one_draw(patches: Patches) -> None:
 
 
 def draws(fitted: Fitted, rng: np.random.Generator, count: int = _DRAWS) -> list[tuple[Any, Array, float]]:
+    """The model with hyperparameters from the Laplace approximation of their posterior: problem, theta, log weight."""
     n = min(fitted.carry.n, surrogate._FIT_ON)
     covariance = fitted.carry.chosen.curvature / n
     values, vectors = np.linalg.eigh(0.5 * (covariance + covariance.T))

@@ -1,4 +1,4 @@
-"""Single points by LogEI under hyperparameters that are drawn from their posterior, instead of the most probable ones."""
+"""Single points by LogEI under hyperparameters drawn from their posterior, instead of the most probable ones."""
 
 from __future__ import annotations
 
