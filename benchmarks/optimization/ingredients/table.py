@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.optimization.ingredients import averaging, draws, maps, stall
+from benchmarks.optimization.ingredients import averaging, doubt, draws, maps, stall
 from benchmarks.optimization.ingredients.patches import Patches, replaced
 from gpbo import Space
 from gpbo.models import spec as spec_module
@@ -235,6 +235,10 @@ INGREDIENTS: dict[str, Ingredient] = {
     "spread_5": Ingredient("exploration", "every fifth point space-filling", _spread(5)),
     "spread_10": Ingredient("exploration", "every tenth point space-filling", _spread(10)),
     "spread_early": Ingredient("exploration", "every third, up to 5 observations a dimension", _spread(3, 5)),
+    "doubt_5": Ingredient(
+        "exploration", "every fifth space-filling where the model predicts badly", doubt.spread(5, 0.5), EVERYWHERE
+    ),
+    "doubt_3": Ingredient("exploration", "every third space-filling there", doubt.spread(3, 0.3), EVERYWHERE),
     "stalled_paths": Ingredient("stall", "a sample path every second ask", stall.paths, (*SINGLE, "mixed")),
     "stalled_coarse": Ingredient("stall", "a model with more noise every second ask", stall.coarse, (*SINGLE, "mixed")),
     "thompson": Ingredient("acquisition", "a sample path's optimum instead of LogEI", _thompson, (*SINGLE, "noisy")),
