@@ -98,7 +98,7 @@ def kernels(seconds: float, until: float) -> Iterator[Line]:
     paths = sorted(KERNELS.glob("bench_*.py"))
     for index, path in enumerate(paths):
         line: Line = {"stage": "kernel", "module": path.stem}
-        if '"--seconds"' not in path.read_text():
+        if "--seconds" not in path.read_text():
             yield line | {"outcome": "not run", "message": "it takes no --seconds"}
             continue
         now = time.time()

@@ -4,7 +4,7 @@ Log expected improvement with its gradient for a few restarts, a block of greedy
 gradients, in float64 and at sizes of a real ask. The floor is that of ``bench_fused``; a cosine, exponential or
 logarithm counts as one operation, so that no kernel full of them in float64 comes near it. Checks that both
 implementations give the same numbers, then times them and appends one JSON line per measurement. Where no fused kernel
-runs, as on a CPU, only the reference has lines.
+runs, as on a CPU, only the reference has lines. No case is begun after ``--seconds``.
 """
 
 from __future__ import annotations

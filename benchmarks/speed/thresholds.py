@@ -69,12 +69,11 @@ def main() -> None:
                 record.append(options.out, {**case, "outcome": "deadline", **made})
                 print(f"n={n:5d} d={d:3d} q={present.points:4d}  not measured: no time is left")
                 continue
-            times = {device: seconds(n, d, present.points, device) for device in ("cpu", options.device)}
-            faster[n] = times[options.device] < times["cpu"]
-            for device, taken in times.items():
+            host, other = (seconds(n, d, present.points, device) for device in ("cpu", options.device))
+            faster[n] = other < host
+            for device, taken in (("cpu", host), (options.device, other)):
                 record.append(options.out, {**case, "device": device, "seconds": taken, **made})
-            host, other = (1e3 * taken for taken in times.values())
-            shown = f"n={n:5d} d={d:3d} q={present.points:4d}  host {host:9.1f} ms   {name} {other:9.1f} ms"
+            shown = f"n={n:5d} d={d:3d} q={present.points:4d}  host {1e3 * host:9.1f} ms   {name} {1e3 * other:9.1f} ms"
             print(shown, flush=True)
         if faster:
             print(f"d={d} q={present.points}: from n = {switch(faster)} on; the table says {present.observations}")

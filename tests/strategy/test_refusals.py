@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import gpbo
-from gpbo.acquisition import improvement
+from gpbo.acquisition import improvement, paths, torch_improvement, torch_screen
 from gpbo.acquisition.paths import Paths
 from gpbo.acquisition.torch_improvement import TorchImprovement
 from gpbo.models import batched_posterior, leave_one_out
@@ -38,7 +38,7 @@ COMMON = {
     "candidates of paths": (Candidates, "draw", 3),
     "paths": (composition, "Paths", 1),
     "table of paths": (Paths, "table", 1),
-    "gradients of paths": (Paths, "_covariance", 2),
+    "gradients of paths": (paths, "path_gradients", 1),
     "searches of paths": (gradient, "minimise_many", 1),
 }
 HOST = {
@@ -64,9 +64,9 @@ TORCH = {
     "pending points": (TorchImprovement, "believe", 1),
     "failed points": (TorchImprovement, "disappoint", 2),
     "fantasies": (TorchImprovement, "fantasise", 1),
-    "values": (TorchImprovement, "values", 1),
+    "moments of candidates": (torch_screen, "Table", 1),
     "solve": (TorchPosterior, "solve", 1),
-    "solve of a gradient": (TorchPosterior, "solve_transposed", 2),
+    "gradient": (torch_improvement, "log_expected_improvement", 2),
     "search": (gradient, "minimise", 1),
     "growth": (TorchPosterior, "condition", 3),
     "correction of paths": (TorchPosterior, "weights", 1),

@@ -60,7 +60,7 @@ def coarse(patches: Patches) -> None:
         spec = replace(fitted.problem.spec, noise=Prior(), noise_bounds=(_COARSE, 10.0), initial_noise=0.1)
         problem = replace(fitted.problem, spec=spec)
         theta = fit(problem).theta
-        posterior = surrogate.factorised(problem, theta, self._device(len(data.y)))
+        posterior = surrogate.factorised(problem, theta, fitted.posterior.device)
         smooth = posterior.smoothed(problem.y)
         other = replace(fitted, problem=problem, theta=theta, posterior=posterior)
         with replaced(policy.Strategy, "_incumbents", lambda *_: (smooth, float(smooth.max()))):
