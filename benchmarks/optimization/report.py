@@ -140,7 +140,8 @@ def _heading(lines: Sequence[Line]) -> Iterator[str]:
     yield f"clipped to [-1, 1]; above zero is worse than `{BASELINE}`. *Cut* counts runs that failed or hit a limit."
     yield "Pictures show the share of targets reached against evaluations; targets are even in score, and numbers"
     yield "in brackets count problems."
-    yield "Times are from shared cores."
+    yield "Times are from shared cores. What each ingredient of gpbo brings: [recipe](recipe/REPORT.md); what a large"
+    yield "batch is made of: [portfolio](portfolio/REPORT.md); where gpbo loses, and why: [losses](LOSSES.md)."
     yield ""
     for name in in_order({line["provider"] for line in lines}):
         package = _package(name)
