@@ -29,7 +29,9 @@ def _direction(g: Tensor, B: Tensor, free: Tensor, fresh: Tensor) -> tuple[Tenso
     projected = torch.where(free, g, 0.0)
     block = torch.where(free[:, :, None] & free[:, None, :], B, torch.diag_embed((~free).to(B.dtype)))
     L, info = torch.linalg.cholesky_ex(block)
-    step = -torch.cholesky_solve(projected[..., None], L)[..., 0]
+    # Two triangular solves: torch.cholesky_solve of a batch may go to MAGMA, which no CUDA graph can hold.
+    half = torch.linalg.solve_triangular(L, projected[..., None], upper=False)
+    step = -torch.linalg.solve_triangular(L.mT, half, upper=True)[..., 0]
     fresh = fresh | (info > 0) | ~((step * projected).sum(-1) < 0.0)
     return torch.where(fresh[:, None], -projected, step), fresh
 

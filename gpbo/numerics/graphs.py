@@ -11,6 +11,7 @@ capturing fails, its kind is remembered, and it runs eagerly from then on; the r
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -49,12 +50,29 @@ def capture(step: Step, state: Tensors, inputs: Tensors, count: int) -> Callable
             with torch.cuda.stream(stream):
                 step(state, inputs)  # libraries allocate for a stream when they meet it, which must not be in a graph
             # Other threads of the user's program may allocate meanwhile: their work is none of this capture's business.
-            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-                for _ in range(count):
-                    step(state, inputs)
+            try:
+                with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                    for _ in range(count):
+                        step(state, inputs)
+            except BaseException:
+                _end_allocations(graph, device)
+                raise
     finally:
         torch.cuda.set_stream(before)  # where capturing fails, PyTorch leaves its own in place
     return graph.replay
+
+
+def _end_allocations(graph: torch.cuda.CUDAGraph, device: torch.device) -> None:
+    """Ends what PyTorch before 2.12 leaves open when a capture fails, and which would make later calls fail.
+
+    As long as the allocator believes that a capture is under way, ``empty_cache`` and other captures raise.
+    """
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 12):
+        return
+    index = torch.cuda.current_device() if device.index is None else device.index
+    for end in (torch._C._cuda_endAllocateToPool, torch._C._cuda_releasePool):
+        with contextlib.suppress(Exception):
+            end(index, graph.pool())
 
 
 @functools.cache

@@ -22,7 +22,13 @@ T = TypeVar("T")
 
 _PIECE = 2**27  # bytes of one piece, where more is free
 _SHARE = 1 / 8  # of what is free, or of the user's limit, for one piece
-_REFUSALS = ("can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory")
+_REFUSALS = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "cannot allocate memory",
+    "status_alloc_failed",
+)
 
 
 @dataclass

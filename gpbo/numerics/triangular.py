@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 _BASE = 64  # order of the blocks on the diagonal that are solved for
+_SQUARED = 512  # order up to which a product is as fast as two halves
 
 
 def invert_lower(L: Tensor, out: Tensor | None = None) -> Tensor:
@@ -45,6 +46,33 @@ def invert_lower(L: Tensor, out: Tensor | None = None) -> Tensor:
             _join(out[..., None, n - left :, n - left :], half)
         half *= 2
     return out
+
+
+def lower_square(L: Tensor) -> Tensor:
+    """Lower triangle of L'L for lower triangular L, by halves: 2/3 n^3 operations instead of 2 n^3.
+
+    Args:
+        L: Shape (..., n, n), zero above the diagonal.
+
+    Returns:
+        Shape (..., n, n); what is above the diagonal means nothing.
+    """
+    out = torch.zeros_like(L)
+    _square(L, out)
+    return out
+
+
+def _square(L: Tensor, out: Tensor) -> None:
+    n = L.shape[-1]
+    if n <= _SQUARED:
+        out.copy_(L.mT @ L)
+        return
+    half = n // 2
+    corner, second = L[..., half:, :half], L[..., half:, half:]
+    _square(L[..., :half, :half], out[..., :half, :half])
+    out[..., :half, :half] += corner.mT @ corner
+    out[..., half:, :half] = second.mT @ corner
+    _square(second, out[..., half:, half:])
 
 
 def _diagonal_blocks(A: Tensor, start: int, count: int, order: int) -> Tensor:

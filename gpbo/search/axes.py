@@ -110,10 +110,13 @@ def principal(X: Array, y: Array, centre: Array) -> tuple[Axes, Array]:
         centre: The point, shape (d,).
 
     Returns:
-        The axes, and absolute eigenvalues of the Hessian of the quadratic of least squares, shape (d,), in the units of
-        the unit cube.
+        The axes, and absolute eigenvalues of the Hessian of the quadratic of least squares, shape (d,), for outcomes
+        with a range of order one.
     """
     d = X.shape[1]
+    for _ in range(2):  # before their mean is taken, so that sums do not overflow; and after it
+        y = y / (np.abs(y).max() or 1.0)
+        y = y - y.mean()
     spread = np.maximum(np.sqrt(np.square(X - centre).mean(0)), 1e-12)
     Z = (X - centre) / spread
     first, second = np.triu_indices(d)

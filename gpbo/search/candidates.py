@@ -52,7 +52,8 @@ class Candidates:
     def along(self, axes: Domain) -> Candidates:
         """The same in other coordinates of the same number."""
         other = Candidates(axes)
-        other._base = self._base
+        if axes.n_params == self._space.n_params:  # constants are parameters without a coordinate
+            other._base = self._base
         return other
 
     def draw(self, ranked: Array, rng: np.random.Generator, size: int = 1024, box: Box | None = None) -> Pool:

@@ -101,7 +101,12 @@ class Strategy:
         try:
             return self._suggest(data, q, event, hurry, began)
         except _Lost:
-            return self._suggest(data, q, event, hurry, began)
+            pass
+        except RuntimeError as error:  # lost before the model was looked at
+            if not self._place.lost(error):
+                raise
+            self._surrogate.forget()
+        return self._suggest(data, q, event, hurry, began)
 
     def _suggest(self, data: Data, q: int, event: int, hurry: bool, began: float) -> tuple[Array, AskReport]:
         rng = np.random.default_rng([self._seed, event])
@@ -120,7 +125,9 @@ class Strategy:
                     searching = time.perf_counter()
                     with one_thread(n < ALL_THREADS_FROM and q < 64):  # sample paths in large numbers gain from more
                         more, name = self._search(data, fitted, rows, q - wanted, rng, hurry)
-                except (RuntimeError, ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
+                except Exception as error:
+                    if not isinstance(error, _FAILURES) and not type(error).__module__.startswith("triton"):
+                        raise
                     if self._place.lost(error):
                         self._surrogate.forget()
                         raise _Lost from error
@@ -223,9 +230,12 @@ class Strategy:
                 continue
             with one_thread():
                 missing += composer.in_region(region, count, batch.candidates)
-        if batch.whole:
+        whole = batch.whole
+        if affordable(n):  # what regions could not provide
+            whole, missing = whole + missing, 0
+        if whole:
             with one_thread(n < ALL_THREADS_FROM):
-                missing += composer.in_whole(posterior, best, baseline, X[order], batch.whole, batch.candidates)
+                missing += composer.in_whole(posterior, best, baseline, X[order], whole, batch.candidates)
         if batch.paths + missing:
             self._by_paths(composer, fitted, X[order], batch.paths + missing, batch.candidates, fitted.posterior.device)
         return np.array(composer.chosen.points), composer.described()
@@ -361,6 +371,9 @@ class Strategy:
     def recommend(self, data: Data) -> int:
         """Row of the observation with the best posterior mean."""
         return self._use(data, lambda fitted: int(fitted.rows[fitted.posterior.smoothed(fitted.problem.y).argmax()]))
+
+
+_FAILURES = (RuntimeError, ArithmeticError, np.linalg.LinAlgError, MemoryError)  # and Triton's, of no common class
 
 
 class _Lost(Exception):

@@ -75,7 +75,7 @@ def plan(n: int, q: int, asked: int, *, regions: int, hurry: bool = False) -> Pl
         regions: Regions whose models can be used.
         hurry: Whether sample paths provide all of a batch.
     """
-    local, whole = next(shares for limit, shares in SHARES if q < limit and (affordable(n) or shares[0]))
+    local, whole = next(shares for limit, shares in SHARES if q < limit)
     if hurry and q > 1:
         local, whole = 0.0, 0.0
     elif not regions:

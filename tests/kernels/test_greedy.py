@@ -14,7 +14,13 @@ from gpbo_kernels.improvement.reference import mixture
 
 CPU = torch.device("cpu")
 SCALE, CONSTANT, NOISE, NUGGET = 1.3, 0.1, 1e-2, 1e-10
-SIZES = [(1, 1, 1, 1, 0, 1), (5, 3, 2, 3, 1, 5), (37, 20, 3, 5, 2, 6), (23, 70, 9, 1, 0, 3)]  # N, m, d, S, j, q
+SIZES = [
+    (1, 1, 1, 1, 0, 1),
+    (5, 3, 2, 3, 1, 5),
+    (37, 20, 3, 5, 2, 6),
+    (9, 4, 2, 3, 0, 2),
+    (23, 70, 9, 1, 0, 3),
+]  # N, m, d, S, j, q
 
 
 @pytest.fixture

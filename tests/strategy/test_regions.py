@@ -356,3 +356,16 @@ def test_turned_regions_close_in_on_a_tilted_valley(box):
         batch = opt.ask()
         opt.tell(batch, -tilted(batch.x))
     assert opt.best().value < 1e-6
+
+
+@pytest.mark.parametrize("constant", [Int(2, 2), Categorical(["x"])])
+def test_constants_do_not_hinder_turned_regions(constant):
+    space = Space({"x": Float(0, 1), "z": Float(0, 1), "c": constant})
+    opt = Optimizer(space, seed=0)
+    found = set()
+    for _ in range(36):
+        batch = opt.ask()
+        params = batch[0].params
+        opt.tell(batch, [(params["x"] - 0.3) ** 2 + 3 * (params["z"] - params["x"]) ** 2])
+        found.add(opt.last_ask.strategy)
+    assert "local LogEI" in found

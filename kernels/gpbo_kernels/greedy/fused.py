@@ -28,7 +28,7 @@ _PROGRAMS = 264  # about two for every multiprocessor of a large GPU
 _TILE = 2048  # most numbers in a tile of candidates by columns, dimensions or fantasies
 
 
-@triton.jit(do_not_specialize=["p", "width"])
+@triton.jit(do_not_specialize=["N", "p", "width", "row_V", "programs"])
 def _pick_kernel(
     Z, V, mean, variance_in, variance_out, shifts_in, shifts_out, normals, scale, noise, least, lowest,
     taken, best, keys_in, keys_out, tops_in, tops_out, rows_in, rows_out, picked, values,
@@ -151,7 +151,7 @@ def pick(
     incumbents[0] = best
     with backend.device_of(Z):
         for p in range(q + 1):  # the last one only says what was picked
-            after = spare[p % 2] if 0 < p < q else moments
+            after = spare[(p - 1) % 2] if 0 < p < q else moments
             _pick_kernel[(programs if p < q else 1,)](
                 Z, V, mean, moments[0], after[0], moments[1], after[1], normals, *constants, taken, incumbents,
                 tops[p % 2][0], tops[1 - p % 2][0], tops[p % 2][1], tops[1 - p % 2][1], tops[p % 2][2],

@@ -28,7 +28,7 @@ _COLUMNS = 32
 _DIMENSIONS = 32  # most that a program holds; of fewer, it holds more points
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["R", "F", "n", "d", "share"])
 def _path_kernel(
     z, W, phase, Z, weights, update, owner, scale, amplitude, constant, out,
     R, F, n, d, share, row_W, column_W, row_Z, column_Z,
