@@ -13,6 +13,7 @@ import math
 import statistics
 import sys
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import torch
@@ -61,22 +62,22 @@ def main() -> None:
         sys.exit("No CUDA device: there is nothing to compare the host with.")
     name = torch.cuda.get_device_name() if options.device == "cuda" else options.device
     made = record.origin()
+    faster: dict[tuple[int, int], dict[int, bool]] = defaultdict(dict)
+    for n, present, d in itertools.product(options.sizes, SWITCHES, (6, 20)):  # small ones first: time may be short
+        case = {"suite": "thresholds", "n": n, "d": d, "q": present.points, "gpu": name}
+        if time.time() > options.until:
+            record.append(options.out, {**case, "outcome": "deadline", **made})
+            print(f"n={n:5d} d={d:3d} q={present.points:4d}  not measured: no time is left")
+            continue
+        host, other = (seconds(n, d, present.points, device) for device in ("cpu", options.device))
+        faster[present.points, d][n] = other < host
+        for device, taken in (("cpu", host), (options.device, other)):
+            record.append(options.out, {**case, "device": device, "seconds": taken, **made})
+        shown = f"n={n:5d} d={d:3d} q={present.points:4d}  host {1e3 * host:9.1f} ms   {name} {1e3 * other:9.1f} ms"
+        print(shown, flush=True)
     for present, d in itertools.product(SWITCHES, (6, 20)):
-        faster = {}
-        for n in options.sizes:
-            case = {"suite": "thresholds", "n": n, "d": d, "q": present.points, "gpu": name}
-            if time.time() > options.until:
-                record.append(options.out, {**case, "outcome": "deadline", **made})
-                print(f"n={n:5d} d={d:3d} q={present.points:4d}  not measured: no time is left")
-                continue
-            host, other = (seconds(n, d, present.points, device) for device in ("cpu", options.device))
-            faster[n] = other < host
-            for device, taken in (("cpu", host), (options.device, other)):
-                record.append(options.out, {**case, "device": device, "seconds": taken, **made})
-            shown = f"n={n:5d} d={d:3d} q={present.points:4d}  host {1e3 * host:9.1f} ms   {name} {1e3 * other:9.1f} ms"
-            print(shown, flush=True)
-        if faster:
-            print(f"d={d} q={present.points}: from n = {switch(faster)} on; the table says {present.observations}")
+        if found := faster[present.points, d]:
+            print(f"d={d} q={present.points}: from n = {switch(found)} on; the table says {present.observations}")
 
 
 if __name__ == "__main__":

@@ -193,6 +193,22 @@ def failing_once(error, target, name, patch):
     patch.setattr(target, name, failing)
 
 
+def test_a_card_that_vanishes_between_asks_costs_one_warning(studies, monkeypatch, caplog):
+    opt = started()
+    opt.ask(2)
+    monkeypatch.setattr(memory, "free", lambda device: 2**30 if device.type == "cpu" else lost_for_good())
+    batch = opt.ask(3)
+    assert len({tuple(x) for x in batch.x}) == 3
+    assert opt.last_ask.device == "cpu"
+    assert len(caplog.records) == 1
+    opt.ask()
+    assert len(caplog.records) == 1
+
+
+def lost_for_good():
+    raise RuntimeError("CUDA error: unspecified launch failure")
+
+
 @pytest.mark.parametrize("error", LOST, ids=lambda error: str(error)[:25])
 @pytest.mark.parametrize("where", [(surrogate, "fit"), (TorchPosterior, "condition"), (TorchPosterior, "covariance")])
 def test_a_card_that_vanishes_costs_one_warning(studies, error, where, monkeypatch, caplog):
