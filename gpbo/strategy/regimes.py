@@ -13,8 +13,7 @@
 | 64 and more | a fifth | a fifth | the rest |
 
 The second table holds up to 4,000 observations. Beyond, where LogEI of the whole space is too dear, its share goes to
-the regions by half and to the paths by half, in batches of fewer than 8 points as in those of fewer than 64. Without
-regions (few, noisy or tied observations) their share is LogEI's.
+the regions by half and to the paths by half. Without regions (few, noisy or tied observations) their share is LogEI's.
 
 LogEI costs O(n^2) an evaluation and chains its picks, a sample path O(n) and none. So the picks by LogEI from any one
 model are limited to what costs about as much as 200 of them at n = 1,000, but not below 32 and not above 512, and
