@@ -155,7 +155,7 @@ def test_a_refusal_on_a_device_costs_no_more_than_a_smaller_step(step, without_n
         batch = opt.ask(70)
     assert len(calls) >= number
     whole(opt, batch, 70)
-    assert opt.last_ask.strategy == "local LogEI + LogEI"
+    assert "LogEI" in opt.last_ask.strategy
     assert "design" not in opt.last_ask.strategy
     reported(opt, caplog)
 
