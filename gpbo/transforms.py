@@ -111,6 +111,10 @@ class OutcomeMap:
             deviations = np.minimum(np.ldexp(std, -self.exponent) * self._derivative(y), 1e6)
         return np.square(deviations)
 
+    def deviation(self, y: Floats, variance: Floats) -> Floats:
+        """The inverse of :meth:`variance`: standard deviations of outcomes ``y`` with targets of these variances."""
+        return np.ldexp(np.sqrt(variance) / self._derivative(y), self.exponent)
+
     def backward(self, mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the outcome where the target is normal, each of shape (m,).
 

@@ -292,7 +292,7 @@ class Strategy:
         return y, best
 
     def _noisy(self, fitted: Fitted) -> bool:
-        if fitted.problem.known is not None:
+        if fitted.problem.known is not None and not len(fitted.outliers):
             return True
         noise, scale = np.exp(fitted.theta[1]), np.exp(fitted.theta[2])
         return bool(noise > _NOISY * (noise + scale))

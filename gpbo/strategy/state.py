@@ -15,7 +15,7 @@ from gpbo.transforms import MAPS
 
 State: TypeAlias = dict[str, Any]
 
-_VERSION = 2
+_VERSION = 3
 
 
 def dump(carry: Carry | None) -> State | None:
@@ -24,7 +24,9 @@ def dump(carry: Carry | None) -> State | None:
         return None
     fits = {kind: _dump_fit(fit) for kind, fit in carry.fits.items()}
     counts = {"n": carry.n, "held": carry.held, "compared": carry.compared, "refits": carry.refits}
-    return {"version": _VERSION, **counts, "kind": carry.kind, "fits": fits, "chosen": _dump_fit(carry.chosen)}
+    outliers = [[row, deviation.hex()] for row, deviation in carry.outliers]
+    fitted = {"kind": carry.kind, "fits": fits, "chosen": _dump_fit(carry.chosen), "outliers": outliers}
+    return {"version": _VERSION, **counts, **fitted}
 
 
 def load(state: Mapping[str, Any] | None, kernels: tuple[str, ...], dim: int) -> Carry | None:
@@ -37,7 +39,8 @@ def load(state: Mapping[str, Any] | None, kernels: tuple[str, ...], dim: int) ->
         return None
     fits = {kind: _load_fit(fit, dim) for kind, fit in state["fits"].items()}
     n, held, compared, refits = (int(state[name]) for name in ("n", "held", "compared", "refits"))
-    return Carry(n, held, compared, refits, state["kind"], fits, _load_fit(state["chosen"], dim))
+    outliers = tuple((int(row), float.fromhex(deviation)) for row, deviation in state["outliers"])
+    return Carry(n, held, compared, refits, state["kind"], fits, _load_fit(state["chosen"], dim), outliers)
 
 
 def _fits_known(names: Iterable[str], kernels: tuple[str, ...]) -> bool:

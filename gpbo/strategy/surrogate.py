@@ -7,11 +7,14 @@ from, and nothing that a look at the model in between could change.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import torch
 
 from gpbo.data import Data
+from gpbo.models import outliers
 from gpbo.models.exact import MIN_KNOWN_NOISE, Problem
 from gpbo.models.fit import Fit, fit
 from gpbo.models.host_posterior import HostPosterior, NotPositiveDefinite
@@ -24,6 +27,7 @@ from gpbo.strategy.subsets import Rows, leading, modelled, thinned
 from gpbo.transforms import MAPS, OutcomeMap
 
 Posterior = HostPosterior | TorchPosterior
+Outliers: TypeAlias = tuple[tuple[int, float], ...]  # rows and standard deviations on the user's scale
 
 _COLD_EVERY = 8  # refits between cold starts, which guard against following one local maximum for ever
 _SELECT_ON = 100  # observations on which candidates are compared; with more, only the winner is fitted to more
@@ -44,6 +48,7 @@ class Carry:
         kind: The candidate with the most evidence, "map/kernel".
         fits: The last fit of every candidate, to at most ``_SELECT_ON`` observations.
         chosen: The fit of ``kind`` to at most ``_FIT_ON`` observations.
+        outliers: Rows taken for outliers, each with the standard deviation of its noise on the user's scale.
     """
 
     n: int
@@ -53,13 +58,14 @@ class Carry:
     kind: str
     fits: dict[str, Fit]
     chosen: Fit
+    outliers: Outliers = ()
 
     def same_as(self, other: Carry | None) -> bool:
         """Whether the next fit would start from the very same numbers."""
         return (
             other is not None
             and (self.n, self.held, self.compared) == (other.n, other.held, other.compared)
-            and (self.refits, self.kind) == (other.refits, other.kind)
+            and (self.refits, self.kind, self.outliers) == (other.refits, other.kind, other.outliers)
             and self.fits.keys() == other.fits.keys()
             and _same(self.chosen, other.chosen)
             and all(_same(fit, other.fits[kind]) for kind, fit in self.fits.items())
@@ -100,6 +106,11 @@ class Fitted:
     carry: Carry
     refitted: bool
     message: str
+
+    @property
+    def outliers(self) -> Rows:
+        """Observations whose outcomes are taken for accidents, worse than the rest lets expect."""
+        return np.array([row for row, _ in self.carry.outliers], dtype=np.int64)
 
 
 def refit_period(n: int) -> int:
@@ -157,10 +168,16 @@ class Surrogate:
         self._current = (n, device, period, fitted)
         return fitted
 
-    def _problem(self, data: Data, rows: Rows, infer: bool, outcome_map: OutcomeMap, kernel: str) -> Problem:
+    def _problem(
+        self, data: Data, rows: Rows, infer: bool, outcome_map: OutcomeMap, kernel: str, known_outliers: Outliers = ()
+    ) -> Problem:
         """Some observations on the model's scale; the noise of values that were told without is inferred."""
         y = data.y[rows]
         given = given_noise(data)
+        if known_outliers:
+            given = np.full(len(data.y), np.nan)
+            at, deviations = zip(*known_outliers, strict=True)
+            given[list(at)] = deviations
         known = None if given is None else np.maximum(outcome_map.variance(y, given[rows]), MIN_KNOWN_NOISE)
         spec = default_spec(kernel, self._dim, infer_noise=infer)
         return Problem(spec, data.X[rows], outcome_map.forward(y), known)
@@ -174,7 +191,7 @@ class Surrogate:
         """
         n = len(data.y)
         rows = thinned(n, count)
-        due = carry is None or n - carry.compared >= max(1, int(n * _COMPARE_EVERY))
+        due = _due(n, carry)
         fits: dict[str, Fit] = {} if carry is None else dict(carry.fits)
         evidence: dict[str, float] = {}
         for kind in MAPS:
@@ -198,24 +215,70 @@ class Surrogate:
             return self._compared(data, infer, None, device, count)
         return max(evidence, key=lambda name: evidence[name]), fits
 
+    def _divided(self, data: Data, carry: Carry | None, name: str, plain: Fit) -> tuple[str, Fit, Outliers] | None:
+        """The candidate that explains the observations best with outliers, its fit and these; None where none does.
+
+        Args:
+            data: What is known; no noise was told.
+            carry: Which outliers there were.
+            name: The best candidate without.
+            plain: Its fit.
+        """
+        n = len(data.y)
+        rows, everything = thinned(n, _SELECT_ON), np.arange(n)
+        before = np.isin(everything, [row for row, _ in carry.outliers]) if carry is not None else None
+
+        def made(problem: Problem, theta: Array) -> Posterior:
+            return factorised(problem, theta, torch.device("cpu"))
+
+        best: tuple[float, str, OutcomeMap, outliers.Division] | None = None
+        kind, kernel = name.split("/")
+        for each in (kind, *(other for other in MAPS if other != kind)):
+            outcome_map = OutcomeMap.of(data.y, each)
+            if outcome_map is None:
+                continue
+            change = outcome_map.log_derivative(data.y[rows])
+            if each == kind:
+                least = plain.log_posterior + change
+                if outliers.explained(self._problem(data, rows, True, outcome_map, kernel), plain.theta, made):
+                    return None
+            division = outliers.divide(self._problem(data, everything, True, outcome_map, kernel), rows, made, before)
+            if division is None or not outliers.worthwhile(division, least - change):
+                continue
+            if best is None or division.log_posterior + change > best[0]:
+                best = division.log_posterior + change, each, outcome_map, division
+        if best is None:
+            return None
+        _, kind, outcome_map, division = best
+        at = np.flatnonzero(~np.isnan(division.variances))
+        deviations = outcome_map.deviation(data.y[at], division.variances[at])
+        accidents = tuple(zip(at.tolist(), deviations.tolist(), strict=True))
+        problem = self._problem(data, rows, True, outcome_map, kernel, accidents)
+        return f"{kind}/{kernel}", fit(problem, division.fit), accidents
+
     def _refitted(self, data: Data, infer: bool, carry: Carry | None, device: torch.device) -> Fitted:
         n = len(data.y)
-        due = carry is None or n - carry.compared >= max(1, int(n * _COMPARE_EVERY))
+        due = _due(n, carry)
         _, (name, fits) = memory.halving(
             lambda count: self._compared(data, infer, carry, device, count),
             min(n, _SELECT_ON),
             "models compared on {} observations",
         )
+        chosen, found = fits[name], None
+        if due and given_noise(data) is None and n >= outliers.FEWEST and np.isfinite(chosen.log_posterior):
+            found = memory.unless_refused(partial(self._divided, data, carry, name, chosen), "no look for outliers")
+        accidents: Outliers = ()
+        if found is not None:
+            name, chosen, accidents = found
         kind, kernel = name.split("/")
         outcome_map = OutcomeMap.of(data.y, kind)
         assert outcome_map is not None
-        chosen = fits[name]
         if n > _SELECT_ON:
             kept = carry is not None and carry.kind == name and carry.n > _SELECT_ON
             previous = carry.chosen if carry is not None and kept else chosen
 
             def fit_to(count: int) -> Fit:
-                problem = self._problem(data, thinned(n, count), infer, outcome_map, kernel)
+                problem = self._problem(data, thinned(n, count), infer, outcome_map, kernel, accidents)
                 warm = fit(problem, previous, device=device)
                 return warm if np.isfinite(warm.log_posterior) else fit(problem, device=device)
 
@@ -227,7 +290,7 @@ class Surrogate:
 
         def factor(held: int) -> tuple[Rows, Problem, Array, Posterior]:
             rows = leading(data.y, held)
-            problem = self._problem(data, rows, infer, outcome_map, kernel)
+            problem = self._problem(data, rows, infer, outcome_map, kernel, accidents)
             try:
                 return rows, problem, chosen.theta, factorised(problem, chosen.theta, device)
             except NotPositiveDefinite:
@@ -247,10 +310,12 @@ class Surrogate:
             message = "the covariance was singular; prior hyperparameters and noise of 1 % of the variance"
         if posterior.jitter and not message:
             message = f"jitter of {posterior.jitter:g} of the outputscale on the diagonal of the covariance"
+        if accidents and not message:
+            message = f"outcomes far worse than the others let expect, taken for outliers: {len(accidents)}"
         refits = 1 if carry is None else carry.refits + 1
         compared = n if due or carry is None else carry.compared
         fits, chosen = {name: _kept(each) for name, each in fits.items()}, _kept(chosen)
-        state = Carry(n, held, compared, refits, name, fits, chosen)
+        state = Carry(n, held, compared, refits, name, fits, chosen, accidents)
         return Fitted(problem, rows, chosen.theta, outcome_map, posterior, state, True, message)
 
     def _extended(self, data: Data, infer: bool, carry: Carry, device: torch.device) -> Fitted | None:
@@ -267,7 +332,7 @@ class Surrogate:
         if outcome_map is None or not np.isfinite(outcome_map.forward(data.y)).all():
             return None
         rows = modelled(data.y, carry.n, carry.held)
-        problem = self._problem(data, rows, infer, outcome_map, kernel)
+        problem = self._problem(data, rows, infer, outcome_map, kernel, carry.outliers)
         theta = carry.chosen.theta
         posterior: Posterior | None = None
         if self._current is not None and self._current[1] == device and self._current[3].carry.n == carry.n:
@@ -276,7 +341,7 @@ class Surrogate:
         try:
             if posterior is None or posterior.n > len(rows):
                 posterior = None  # before there is another one
-                first = self._problem(data, rows[rows < carry.n], infer, outcome_map, kernel)
+                first = self._problem(data, rows[rows < carry.n], infer, outcome_map, kernel, carry.outliers)
                 posterior = factorised(first, theta, device)
             if posterior.n < len(rows):
                 with one_thread(len(rows) < ALL_THREADS_FROM):
@@ -287,6 +352,11 @@ class Surrogate:
             self._current = None
             return None
         return Fitted(problem, rows, theta, outcome_map, posterior, carry, False, "")
+
+
+def _due(n: int, carry: Carry | None) -> bool:
+    """Whether all candidates are to be compared: now and then, and always where outliers distort those without."""
+    return carry is None or bool(carry.outliers) or n - carry.compared >= max(1, int(n * _COMPARE_EVERY))
 
 
 def part_of(fitted: Fitted, most: int, device: torch.device) -> Posterior:

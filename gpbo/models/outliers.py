@@ -1,0 +1,153 @@
+"""Outcomes so much worse than a model of the others predicts that they say nothing of the function, like crashes.
+
+A Gaussian process that has to pass near them takes the whole function for noise. Here they get a variance of their own,
+the square of what they are off by, which is the maximum of their likelihood: for one observation i with residual r and
+variance v from all others, log N(r; 0, v + e) is largest at e = r^2 - v, and nothing else in the marginal likelihood
+depends on e (Ament et al. 2024, "Robust Gaussian processes via relevance pursuit"). Which ones they are is found by
+fitting to those that are not, from a robust start on, until the division no longer changes.
+
+It is a hypothesis that has to pay: the evidence of the model with outliers, less a price for each, against that of the
+plain one. Good outcomes are never doubted, and neither are bad ones that lie side by side: those are a part of the
+function, a cliff or a region of failure, and no accidents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpbo.models.exact import Problem
+from gpbo.models.fit import Fit, fit
+from gpbo.models.host_posterior import HostPosterior, NotPositiveDefinite
+from gpbo.models.leave_one_out import leave_one_out
+from gpbo.models.spec import Array
+from gpbo.models.torch_posterior import TorchPosterior
+
+Mask = NDArray[np.bool_]
+Factorised = Callable[[Problem, Array], HostPosterior | TorchPosterior]
+
+FEWEST = 8  # observations among which some can stick out
+_MOST = 0.3  # share of the observations; beyond, they are the rule
+_PRICE = 4.0  # nats for each: odds of one in twenty, and a scale that is free
+_MARGIN = 2.0  # nats by which outliers must be the better explanation
+_FAR = 4.0  # deviations below the prediction
+_START = 3.0  # robust deviations below the median, for the first division
+_ROUNDS = 4
+_SKILL = 0.5  # share of the outcomes' variance that a model explains which needs no outliers
+
+
+@dataclass(frozen=True)
+class Division:
+    """Observations divided into ordinary ones and outliers.
+
+    Attributes:
+        variances: Of the noise of the outliers, NaN for ordinary ones, in the model's units, shape (n,).
+        fit: Hyperparameters fitted to the ordinary ones.
+        log_posterior: Of the observations that models are fitted to, less the price of the outliers, in nats.
+    """
+
+    variances: Array
+    fit: Fit
+    log_posterior: float
+
+
+def explained(problem: Problem, theta: Array, factorised: Factorised) -> bool:
+    """Whether a model predicts its observations from one another well enough to leave no room for outliers."""
+    try:
+        residuals, _ = leave_one_out(factorised(problem, theta))
+    except NotPositiveDefinite:
+        return True  # it interpolates, or nothing can be said
+    spread = float(np.square(problem.y - problem.y.mean()).sum())
+    return float(np.square(residuals).sum()) < (1.0 - _SKILL) * spread
+
+
+def worthwhile(division: Division, plain: float) -> bool:
+    """Whether a division explains the observations better than the plain model with that log posterior."""
+    return division.log_posterior > plain + _MARGIN
+
+
+def divide(
+    problem: Problem, rows: NDArray[np.int64], factorised: Factorised, before: Mask | None = None
+) -> Division | None:
+    """The best division that is found; None where no outcome sticks out.
+
+    Args:
+        problem: All observations, without known noise.
+        rows: Those that models are fitted to.
+        factorised: Makes a posterior.
+        before: Outliers to start from, if some are known, shape (n,).
+    """
+    X, y = problem.X[rows], problem.y[rows]
+    centre = float(np.median(y))
+    outlying = y < centre - _START * 1.4826 * float(np.median(np.abs(y - centre)))
+    if before is not None and before[rows].any():
+        outlying = before[rows]
+    best: tuple[float, Mask, Fit] | None = None
+    for _ in range(_ROUNDS):
+        if not outlying.any() or outlying.sum() > _MOST * len(y) or not np.ptp(y[~outlying]) > 0.0:
+            break
+        ordinary = replace(problem, X=X[~outlying], y=y[~outlying])
+        found = fit(ordinary)
+        try:
+            residuals, variances = _residuals(ordinary, found.theta, X, y, outlying, factorised)
+        except NotPositiveDefinite:
+            break
+        if (residuals[outlying] < 0.0).all():
+            off = np.maximum(variances, np.square(residuals))[outlying]
+            likelihood = -0.5 * (np.log(2.0 * np.pi * off) + np.square(residuals[outlying]) / off)
+            value = found.log_posterior + float(likelihood.sum()) - _PRICE * float(outlying.sum())
+            if best is None or value > best[0]:
+                best = value, outlying, found
+        again = _far(residuals, variances, float(ordinary.y.std()))
+        if (again == outlying).all():
+            break
+        outlying = again
+    if best is None or not _scattered(X, best[1]):
+        return None
+    value, outlying, found = best
+    ordinary = replace(problem, X=X[~outlying], y=y[~outlying])
+    mask = np.zeros(len(problem.y), dtype=bool)
+    mask[rows[outlying]] = True
+    if len(rows) < len(mask):  # what the model says of those it was not fitted to
+        others = np.delete(np.arange(len(mask)), rows)
+        mean, variance = factorised(ordinary, found.theta).predict(problem.X[others])
+        residuals = problem.y[others] - mean
+        mask[others] = _far(residuals, variance + np.exp(found.theta[1]), float(ordinary.y.std()))
+    mean, _ = factorised(ordinary, found.theta).predict(problem.X[mask])
+    variances = np.full(len(mask), np.nan)
+    variances[mask] = np.square(problem.y[mask] - mean)
+    return Division(variances, found, value)
+
+
+def _residuals(
+    ordinary: Problem, theta: Array, X: Array, y: Array, outlying: Mask, factorised: Factorised
+) -> tuple[Array, Array]:
+    """Of each observation from the ordinary ones without itself: residual and variance, noise included."""
+    posterior = factorised(ordinary, theta)
+    residuals, variances = np.empty(len(y)), np.empty(len(y))
+    residuals[~outlying], variances[~outlying] = leave_one_out(posterior)
+    mean, variance = posterior.predict(X[outlying])
+    residuals[outlying], variances[outlying] = y[outlying] - mean, variance + np.exp(theta[1])
+    return residuals, variances
+
+
+def _far(residuals: Array, variances: Array, spread: float) -> Mask:
+    """Which are off by many deviations, and by more than ordinary outcomes differ among themselves."""
+    mask: Mask = (residuals < -_FAR * np.sqrt(variances)) & (residuals < -spread)
+    return mask
+
+
+def _scattered(X: Array, outlying: Mask) -> bool:
+    """Whether the nearest neighbours of outliers are outliers no more often than others, as far as chance has it.
+
+    Two neighbours of each of k outliers, a share p of all: 2 k draws with variance p (1 - p).
+    """
+    squared = np.square(X[:, None] - X).sum(-1)
+    np.fill_diagonal(squared, np.inf)
+    near = np.argsort(squared, axis=1, kind="stable")[:, :2]
+    share, draws = float(outlying.mean()), 2 * int(outlying.sum())
+    seen = float(outlying[near[outlying]].mean())
+    return seen <= share + 2.0 * float(np.sqrt(share * (1.0 - share) / draws)) + 0.1
