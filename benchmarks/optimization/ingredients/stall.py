@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.optimization.ingredients.hedge import standardized
 from benchmarks.optimization.ingredients.patches import Patches, replaced
 from gpbo.models.fit import fit
 from gpbo.models.spec import Array, Prior
@@ -19,8 +20,45 @@ _COARSE = 0.03  # least noise, as a share of the outcomes' variance, of a model 
 
 def _stalled(data: Any) -> bool:
     """Every second ask after as many in vain as there are dimensions, five at least."""
-    since = len(data.y) - 1 - int(np.argmax(data.y))
+    since = _since(data)
     return since >= max(5, data.X.shape[1]) and since % 2 == 1
+
+
+def _since(data: Any) -> int:
+    return len(data.y) - 1 - int(np.argmax(data.y))
+
+
+def spread(every: int, patience: float = 1.0) -> Callable[[Patches], None]:
+    """Every so many asks a space-filling point, after as many in vain as there are dimensions, five at least.
+
+    Args:
+        every: How often.
+        patience: Multiplies how many must have been in vain.
+    """
+
+    def make(original: Any) -> Any:
+        def suggest(self: Any, data: Any, q: int, *arguments: Any) -> Any:
+            n = len(data.y)
+            if q > 1 or n < self._n_initial:
+                return original(self, data, q, *arguments)
+            waited = _since(data) - int(patience * max(5, data.X.shape[1]))
+            if waited < 0 or waited % every:
+                return original(self, data, q, *arguments)
+            with replaced(self, "_n_initial", n + len(data.pending) + 1):
+                return original(self, data, q, *arguments)
+
+        return suggest
+
+    return lambda patches: patches.wrap(policy.Strategy, "suggest", make)
+
+
+def plain(patches: Patches) -> None:
+    """The model of standardized outcomes."""
+
+    def search(original: Any, self: Any, data: Any, fitted: Fitted, *arguments: Any) -> Any:
+        return original(self, data, standardized(data, fitted), *arguments)
+
+    _searching(patches, search)
 
 
 def _searching(patches: Patches, instead: Callable[..., Any]) -> None:

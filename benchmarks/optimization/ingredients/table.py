@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.optimization.ingredients import averaging, doubt, draws, maps, stall
+from benchmarks.optimization.ingredients import averaging, doubt, draws, hedge, maps, stall
 from benchmarks.optimization.ingredients.patches import Patches, replaced
 from gpbo import Space
 from gpbo.models import spec as spec_module
@@ -172,12 +172,17 @@ def _relaxed(patches: Patches) -> None:
     patches.set(greedy, "maximise", maximise)
 
 
-def _lengthscale(a: float, b: float, grows: float = 0.5) -> Callable[[int], Prior]:
-    return lambda d: Prior("lognormal", a + grows * math.log(d), b)
+def _log_normal(mode: float, sd: float, grows: float = 0.0) -> Callable[[int], Prior]:
+    """By the mode and the standard deviation of the logarithm, as the search for the most probable value sees them."""
+    return lambda d: Prior("lognormal", mode + sd**2 + grows * math.log(d), sd)
+
+
+def _no_outliers(patches: Patches) -> None:
+    patches.set(surrogate.Surrogate, "_divided", lambda *arguments: None)
 
 
 _FLOOR: Bounds = (1e-4, 10.0)
-_ROOT2, _ROOT3 = math.sqrt(2.0), math.sqrt(3.0)
+_LENGTH = math.sqrt(2.0) - 3.0  # the mode that is in the engine, for one dimension
 
 INGREDIENTS: dict[str, Ingredient] = {
     "matern52": Ingredient("kernel", "Matern-5/2 only", _nothing, EVERYWHERE, _kernel("matern52")),
@@ -199,20 +204,43 @@ INGREDIENTS: dict[str, Ingredient] = {
     "noise_lower": Ingredient(
         "noise prior", "LogNormal(-8, 2)", _spec(noise=Prior("lognormal", -8.0, 2.0)), (*SINGLE, "noisy")
     ),
+    "noise_mode_6": Ingredient(
+        "noise prior", "its mode at exp(-6), not exp(-15)", _spec(noise=_log_normal(-6.0, 3.0)), (*SINGLE, "noisy")
+    ),
+    "noise_mode_10": Ingredient(
+        "noise prior", "its mode at exp(-10)", _spec(noise=_log_normal(-10.0, 3.0)), (*SINGLE, "noisy")
+    ),
     "noise_floor_1e-6": Ingredient("noise prior", "from 1e-6 on", _spec(noise_bounds=(1e-6, 10.0))),
     "no_outputscale": Ingredient("outputscale", "none", _spec(scaled=False)),
-    "lengthscales_without_d": Ingredient(
-        "lengthscale prior", "the same in all dimensions", _spec(lengthscale=_lengthscale(_ROOT2, _ROOT3, 0.0))
+    "outputscale_1": Ingredient(
+        "outputscale", "prior mode 1, not exp(-4)", _spec(scale=_log_normal(0.0, 2.0)), (*SINGLE, "noisy")
     ),
-    "lengthscales_wide": Ingredient(
-        "lengthscale prior", "twice as wide", _spec(lengthscale=_lengthscale(_ROOT2, 2 * _ROOT3))
+    "outputscale_1_narrow": Ingredient(
+        "outputscale", "the same, half as wide", _spec(scale=_log_normal(0.0, 1.0)), (*SINGLE, "noisy")
+    ),
+    "lengthscales_without_d": Ingredient(
+        "lengthscale prior", "the same in all dimensions", _spec(lengthscale=_log_normal(_LENGTH, 1.0))
+    ),
+    "lengthscales_hvarfner": Ingredient(
+        "lengthscale prior",
+        "sqrt(3) times as wide, as published and in BoTorch",
+        _spec(lengthscale=_log_normal(_LENGTH, math.sqrt(3.0), 0.5)),
+        EVERYWHERE,
+    ),
+    "lengthscales_narrow": Ingredient(
+        "lengthscale prior", "0.7 as wide", _spec(lengthscale=_log_normal(_LENGTH, 0.7, 0.5)), EVERYWHERE
     ),
     "lengthscales_short": Ingredient(
-        "lengthscale prior", "a third of the length", _spec(lengthscale=_lengthscale(_ROOT2 - math.log(3.0), _ROOT3))
+        "lengthscale prior", "half the length", _spec(lengthscale=_log_normal(_LENGTH - math.log(2.0), 1.0, 0.5))
+    ),
+    "lengthscales_long": Ingredient(
+        "lengthscale prior", "twice the length", _spec(lengthscale=_log_normal(_LENGTH + math.log(2.0), 1.0, 0.5))
     ),
     "lengthscales_gamma": Ingredient(
         "lengthscale prior", "Gamma(3, 6), BoTorch's former one", _spec(lengthscale=Prior("gamma", 3.0, 6.0))
     ),
+    "no_outliers": Ingredient("outliers", "none are looked for", _no_outliers, EVERYWHERE),
+    "hedge_3": Ingredient("outcome maps", "none for every third point", hedge.every(3)),
     "standardize": Ingredient("outcome maps", "none but standardizing", _maps("identity"), EVERYWHERE),
     "no_bilog": Ingredient("outcome maps", "without the symmetric logarithm", _maps("identity", "log"), EVERYWHERE),
     "no_log": Ingredient("outcome maps", "without the logarithm", _maps("identity", "bilog")),
@@ -241,6 +269,10 @@ INGREDIENTS: dict[str, Ingredient] = {
     "doubt_3": Ingredient("exploration", "every third space-filling there", doubt.spread(3, 0.3), EVERYWHERE),
     "stalled_paths": Ingredient("stall", "a sample path every second ask", stall.paths, (*SINGLE, "mixed")),
     "stalled_coarse": Ingredient("stall", "a model with more noise every second ask", stall.coarse, (*SINGLE, "mixed")),
+    "stalled_plain": Ingredient("stall", "without an outcome map every second ask", stall.plain),
+    "stalled_spread_2": Ingredient("stall", "every second point space-filling", stall.spread(2)),
+    "stalled_spread_3": Ingredient("stall", "every third point space-filling", stall.spread(3)),
+    "stalled_spread_late": Ingredient("stall", "every second, after twice as long", stall.spread(2, 2.0)),
     "thompson": Ingredient("acquisition", "a sample path's optimum instead of LogEI", _thompson, (*SINGLE, "noisy")),
     "no_step": Ingredient(
         "plateaus",
