@@ -82,29 +82,29 @@ def divide(
     """
     X, y = problem.X[rows], problem.y[rows]
     centre = float(np.median(y))
-    outlying = y < centre - _START * 1.4826 * float(np.median(np.abs(y - centre)))
-    if before is not None and before[rows].any():
-        outlying = before[rows]
+    starts = [y < centre - _START * 1.4826 * float(np.median(np.abs(y - centre)))]
+    if before is not None:
+        starts.append(before[rows])
     best: tuple[float, Mask, Fit] | None = None
-    for _ in range(_ROUNDS):
-        if not outlying.any() or outlying.sum() > _MOST * len(y) or not np.ptp(y[~outlying]) > 0.0:
-            break
-        ordinary = replace(problem, X=X[~outlying], y=y[~outlying])
-        found = fit(ordinary)
-        try:
-            residuals, variances = _residuals(ordinary, found.theta, X, y, outlying, factorised)
-        except NotPositiveDefinite:
-            break
-        if (residuals[outlying] < 0.0).all():
-            off = np.maximum(variances, np.square(residuals))[outlying]
-            likelihood = -0.5 * (np.log(2.0 * np.pi * off) + np.square(residuals[outlying]) / off)
-            value = found.log_posterior + float(likelihood.sum()) - _PRICE * float(outlying.sum())
-            if best is None or value > best[0]:
-                best = value, outlying, found
-        again = _far(residuals, variances, float(ordinary.y.std()))
-        if (again == outlying).all():
-            break
-        outlying = again
+    tried: set[bytes] = set()
+    for outlying in starts:
+        for _ in range(_ROUNDS):
+            if outlying.tobytes() in tried or not 0 < outlying.sum() <= _MOST * len(y) or np.ptp(y[~outlying]) == 0.0:
+                break
+            tried.add(outlying.tobytes())
+            ordinary = replace(problem, X=X[~outlying], y=y[~outlying])
+            found = fit(ordinary)
+            try:
+                residuals, variances = _residuals(ordinary, found.theta, X, y, outlying, factorised)
+            except NotPositiveDefinite:
+                break
+            if (residuals[outlying] < 0.0).all():
+                off = np.maximum(variances, np.square(residuals))[outlying]
+                likelihood = -0.5 * (np.log(2.0 * np.pi * off) + np.square(residuals[outlying]) / off)
+                value = found.log_posterior + float(likelihood.sum()) - _PRICE * float(outlying.sum())
+                if best is None or value > best[0]:
+                    best = value, outlying, found
+            outlying = _far(residuals, variances, float(ordinary.y.std()))
     if best is None or not _scattered(X, best[1]):
         return None
     value, outlying, found = best

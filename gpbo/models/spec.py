@@ -103,11 +103,9 @@ def default_spec(kind: str, d: int, *, infer_noise: bool = True) -> Spec:
     """The engine's model for inputs in the unit cube and standardized outcomes.
 
     The lengthscale prior grows with sqrt(d), the typical distance in the cube, so that a priori the model is as
-    smooth in 60 dimensions as in 2 (Hvarfner, Hellsten and Nardi 2024). Its mode is theirs; the logarithm's standard
-    deviation is 1 instead of sqrt(3), for a few noisy outcomes can also be explained by lengthscales at the lower
-    bound, and two that happen to be alike by one without end. The noise prior is wide on purpose: it must
-    reach down to
-    interpolation, because a floor of 1e-4 hides the last digits of a deterministic objective, and up to plain noise.
+    smooth in 60 dimensions as in 2 (Hvarfner, Hellsten and Nardi 2024). The noise prior is wide on purpose: it must
+    reach down to interpolation, because a floor of 1e-4 hides the last digits of a deterministic objective, and up to
+    plain noise.
     """
     return Spec(
         kind=kind,
@@ -116,7 +114,7 @@ def default_spec(kind: str, d: int, *, infer_noise: bool = True) -> Spec:
         infer_noise=infer_noise,
         noise=Prior("lognormal", -6.0, 3.0),
         scale=Prior("lognormal", 0.0, 2.0),
-        lengthscale=Prior("lognormal", math.sqrt(2.0) - 2.0 + 0.5 * math.log(d), 1.0),
+        lengthscale=Prior("lognormal", math.sqrt(2.0) + 0.5 * math.log(d), math.sqrt(3.0)),
         noise_bounds=(1e-8, 10.0),
         scale_bounds=(1e-3, 1e3),
         lengthscale_bounds=(0.025, 1e3),

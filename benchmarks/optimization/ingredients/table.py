@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.optimization.ingredients import averaging, doubt, draws, hedge, maps, stall
+from benchmarks.optimization.ingredients import averaging, doubt, draws, hedge, maps, stall, warping
 from benchmarks.optimization.ingredients.patches import Patches, replaced
 from gpbo import Space
 from gpbo.models import spec as spec_module
@@ -182,7 +182,7 @@ def _no_outliers(patches: Patches) -> None:
 
 
 _FLOOR: Bounds = (1e-4, 10.0)
-_LENGTH = math.sqrt(2.0) - 3.0  # the mode that is in the engine, for one dimension
+_LENGTH, _WIDTH = math.sqrt(2.0) - 3.0, math.sqrt(3.0)  # those in the engine, for one dimension
 
 INGREDIENTS: dict[str, Ingredient] = {
     "matern52": Ingredient("kernel", "Matern-5/2 only", _nothing, EVERYWHERE, _kernel("matern52")),
@@ -219,22 +219,22 @@ INGREDIENTS: dict[str, Ingredient] = {
         "outputscale", "the same, half as wide", _spec(scale=_log_normal(0.0, 1.0)), (*SINGLE, "noisy")
     ),
     "lengthscales_without_d": Ingredient(
-        "lengthscale prior", "the same in all dimensions", _spec(lengthscale=_log_normal(_LENGTH, 1.0))
-    ),
-    "lengthscales_hvarfner": Ingredient(
-        "lengthscale prior",
-        "sqrt(3) times as wide, as published and in BoTorch",
-        _spec(lengthscale=_log_normal(_LENGTH, math.sqrt(3.0), 0.5)),
-        EVERYWHERE,
+        "lengthscale prior", "the same in all dimensions", _spec(lengthscale=_log_normal(_LENGTH, _WIDTH))
     ),
     "lengthscales_narrow": Ingredient(
-        "lengthscale prior", "0.7 as wide", _spec(lengthscale=_log_normal(_LENGTH, 0.7, 0.5)), EVERYWHERE
+        "lengthscale prior",
+        "logarithm's deviation 1, not 1.7",
+        _spec(lengthscale=_log_normal(_LENGTH, 1.0, 0.5)),
+        EVERYWHERE,
+    ),
+    "lengthscales_narrower": Ingredient(
+        "lengthscale prior", "0.7", _spec(lengthscale=_log_normal(_LENGTH, 0.7, 0.5)), EVERYWHERE
     ),
     "lengthscales_short": Ingredient(
-        "lengthscale prior", "half the length", _spec(lengthscale=_log_normal(_LENGTH - math.log(2.0), 1.0, 0.5))
+        "lengthscale prior", "half the length", _spec(lengthscale=_log_normal(_LENGTH - math.log(2.0), _WIDTH, 0.5))
     ),
     "lengthscales_long": Ingredient(
-        "lengthscale prior", "twice the length", _spec(lengthscale=_log_normal(_LENGTH + math.log(2.0), 1.0, 0.5))
+        "lengthscale prior", "twice the length", _spec(lengthscale=_log_normal(_LENGTH + math.log(2.0), _WIDTH, 0.5))
     ),
     "lengthscales_gamma": Ingredient(
         "lengthscale prior", "Gamma(3, 6), BoTorch's former one", _spec(lengthscale=Prior("gamma", 3.0, 6.0))
@@ -249,6 +249,7 @@ INGREDIENTS: dict[str, Ingredient] = {
     "only_power": Ingredient("outcome maps", "Yeo-Johnson always", _maps("power", "identity")),
     "only_rank": Ingredient("outcome maps", "normal scores always", _maps("rank")),
     "winsorised": Ingredient("outcome maps", "bad outliers clipped before", _winsorised, (*SINGLE, "noisy")),
+    "input_warping": Ingredient("input warping", "inputs warped where outcomes gain by it", warping.input_warping),
     "starts_4": Ingredient("search", "4 starts instead of 16", _starts(4)),
     "starts_64": Ingredient("search", "64 starts", _starts(64)),
     "raw_256": Ingredient("search", "256 raw candidates instead of 1024", _raw(256)),
