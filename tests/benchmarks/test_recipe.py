@@ -8,10 +8,14 @@ from scipy.optimize import approx_fprime
 
 from benchmarks.optimization import ingredients, recipe
 from benchmarks.optimization.ingredients.maps import MoreMaps, winsorised
+from benchmarks.optimization.ingredients.warping import Warp, most_probable
 from benchmarks.optimization.member import Case
 from benchmarks.optimization.peers.own import Gpbo
 from benchmarks.optimization.run import Variant, run
 from gpbo import Categorical, Float, Int, Space
+from gpbo.models.exact import Problem
+from gpbo.models.fit import fit
+from gpbo.models.spec import default_spec
 from gpbo.numerics import available
 
 MIXED = Space({"x": Float(0, 1), "n": Int(1, 40), "c": Categorical(["a", "b", "c"])})
@@ -53,7 +57,9 @@ def test_every_change_leads_to_suggestions_and_is_taken_back(name):
 
 
 @pytest.mark.skipif(not available(), reason="changes are of the compiled path")
-@pytest.mark.parametrize("name", ["noise_botorch", "standardize", "starts_4", "thompson", "averaged_8", "region_half"])
+@pytest.mark.parametrize(
+    "name", ["noise_botorch", "standardize", "starts_4", "thompson", "averaged_8", "region_half", "input_warping"]
+)
 def test_a_change_changes_something(name):
     assert suggestions(PLAIN, name) != suggestions(PLAIN, None)
 
@@ -78,6 +84,27 @@ def test_winsorised_outcomes_keep_the_best_and_their_order():
     assert clipped.max() == y.max()
     assert clipped.min() > -10
     assert (np.diff(clipped[np.argsort(y)]) >= 0).all()
+
+
+@pytest.mark.parametrize(("a", "b"), [(1.0, 1.0), (0.25, 0.25), (0.25, 4.0), (4.0, 0.25), (2.0, 0.5)])
+def test_input_warping_is_taken_back_and_keeps_the_ends(a, b):
+    U = np.vstack([np.zeros(2), np.ones(2), np.random.default_rng(0).uniform(0.0, 0.99, (50, 2))])
+    warp = Warp((a, 1.0), (b, 1.0))
+    np.testing.assert_allclose(warp.backward(warp.forward(U)), U, rtol=1e-6, atol=1e-12)
+    assert (warp.forward(U)[:2] == U[:2]).all()
+    assert (warp.backward(U)[:2] == U[:2]).all()
+
+
+def test_input_warping_finds_a_scale_on_which_outcomes_are_more_probable():
+    U = np.random.default_rng(0).random((25, 1))
+    y = np.sin(3 * U[:, 0] ** 4)
+    problem = Problem(default_spec("matern52", 1), U, (y - y.mean()) / y.std(ddof=1))
+    plain = fit(problem)
+    warp, warped = most_probable(problem, Warp.none(1), plain)
+    assert warp != Warp.none(1)
+    assert warped.log_posterior + warp.log_prior() > plain.log_posterior + 5.0
+    again = fit(Problem(problem.spec, warp.forward(U), problem.y))
+    assert warped.log_posterior == pytest.approx(again.log_posterior, abs=0.1)
 
 
 @pytest.mark.skipif(not available(), reason="changes are of the compiled path")

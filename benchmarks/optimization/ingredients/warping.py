@@ -50,13 +50,15 @@ class Warp:
     def forward(self, U: Array) -> Array:
         """Warped points, shape (m, D)."""
         with np.errstate(divide="ignore"):  # at the upper end
-            return np.clip(-np.expm1(np.array(self.b) * np.log1p(-(U ** np.array(self.a)))), 0.0, 1.0)
+            W: Array = -np.expm1(np.array(self.b) * np.log1p(-(U ** np.array(self.a))))
+        return W.clip(0.0, 1.0)
 
     def backward(self, W: Array) -> Array:
         """The points that were warped, shape (m, D)."""
         with np.errstate(divide="ignore"):
-            inner = np.clip(-np.expm1(np.log1p(-W) / np.array(self.b)), 0.0, 1.0)
-        return np.clip(inner ** (1.0 / np.array(self.a)), 0.0, 1.0)
+            powers: Array = -np.expm1(np.log1p(-W) / np.array(self.b))
+        U: Array = powers.clip(0.0, 1.0) ** (1.0 / np.array(self.a))
+        return U.clip(0.0, 1.0)
 
     def log_prior(self) -> float:
         """Of the logarithms, so that without data nothing is warped; up to a constant."""
