@@ -68,6 +68,8 @@ class OutcomeMap:
             return None
         raw = cls(kind, exponent, centre, width, 0.0, 1.0)
         t = raw.forward(y)
+        if not np.isfinite(t).all():  # some lie beyond float64 in units of the width
+            return None
         shift = float(t.mean())
         spread = float((t - shift).std(ddof=1)) if len(y) > 1 else 0.0
         if kind == "identity":
@@ -82,10 +84,11 @@ class OutcomeMap:
         """Targets, same shape; not finite for outcomes so far beyond the best one that the logarithm ends before."""
         loss = self._loss(y)
         if self.kind == "log":
-            with np.errstate(invalid="ignore", divide="ignore"):
+            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
                 t = -np.log1p((loss - self.centre) / self.width)
         elif self.kind == "bilog":
-            u = (loss - self.centre) / self.width
+            with np.errstate(over="ignore"):
+                u = (loss - self.centre) / self.width
             t = -np.sign(u) * np.log1p(np.abs(u))
         else:
             t = -loss
@@ -113,7 +116,8 @@ class OutcomeMap:
 
     def deviation(self, y: Floats, variance: Floats) -> Floats:
         """The inverse of :meth:`variance`: standard deviations of outcomes ``y`` with targets of these variances."""
-        return np.ldexp(np.sqrt(variance) / self._derivative(y), self.exponent)
+        with np.errstate(over="ignore"):
+            return np.ldexp(np.sqrt(variance) / self._derivative(y), self.exponent)
 
     def backward(self, mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the outcome where the target is normal, each of shape (m,).

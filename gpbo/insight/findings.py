@@ -114,7 +114,7 @@ def _noise(opt: Optimizer, found: Calibration) -> Finding:
         )
         return Finding("Noise", "note", "Cannot be told", text)
     model = opt.model
-    noise = float(model.likelihood.noise.detach().mean())
+    noise = float(model.likelihood.noise.detach().median())  # outliers have more
     signal = float(model.covar_module.outputscale.detach())
     share = float(np.sqrt(noise / (noise + signal)))
     if share < 0.01:

@@ -105,7 +105,8 @@ def _assembled(problem: Problem, theta: Array) -> SingleTaskGP:
             noise_prior=_prior(spec.noise), noise_constraint=_constraint(spec.noise_bounds, spec.initial_noise)
         )
     else:
-        likelihood = FixedNoiseGaussianLikelihood(torch.from_numpy(problem.noise(theta)))
+        noise = np.maximum(problem.noise(theta), MIN_KNOWN_NOISE)  # as it would be, without a warning
+        likelihood = FixedNoiseGaussianLikelihood(torch.from_numpy(noise))
     # Outcomes may be a subset of standardized ones.
     with botorch.settings.validate_input_scaling(False):
         return SingleTaskGP(X, Y, likelihood=likelihood, covar_module=kernel, outcome_transform=None)

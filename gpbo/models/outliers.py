@@ -36,6 +36,7 @@ _MARGIN = 2.0  # nats by which outliers must be the better explanation
 _FAR = 4.0  # deviations below the prediction
 _START = 3.0  # robust deviations below the median, for the first division
 _ROUNDS = 4
+_CHANCE = 2.5  # deviations by which outliers may be each other's neighbours more often than by chance
 _SKILL = 0.5  # share of the outcomes' variance that a model explains which needs no outliers
 
 
@@ -57,11 +58,12 @@ class Division:
 def explained(problem: Problem, theta: Array, factorised: Factorised) -> bool:
     """Whether a model predicts its observations from one another well enough to leave no room for outliers."""
     try:
-        residuals, _ = leave_one_out(factorised(problem, theta))
+        residuals, variances = leave_one_out(factorised(problem, theta))
     except NotPositiveDefinite:
         return True  # it interpolates, or nothing can be said
-    spread = float(np.square(problem.y - problem.y.mean()).sum())
-    return float(np.square(residuals).sum()) < (1.0 - _SKILL) * spread
+    if _far(residuals, variances, float(problem.y.std())).any():
+        return False
+    return float(np.square(residuals).sum()) < (1.0 - _SKILL) * float(np.square(problem.y - problem.y.mean()).sum())
 
 
 def worthwhile(division: Division, plain: float) -> bool:
@@ -116,10 +118,26 @@ def divide(
         mean, variance = factorised(ordinary, found.theta).predict(problem.X[others])
         residuals = problem.y[others] - mean
         mask[others] = _far(residuals, variance + np.exp(found.theta[1]), float(ordinary.y.std()))
+    if mask.sum() > _MOST * len(mask):
+        return None
     mean, _ = factorised(ordinary, found.theta).predict(problem.X[mask])
     variances = np.full(len(mask), np.nan)
     variances[mask] = np.square(problem.y[mask] - mean)
     return Division(variances, found, value)
+
+
+def surprising(posterior: HostPosterior | TorchPosterior, problem: Problem, theta: Array, n: int) -> bool:
+    """Whether a model of the first n observations is contradicted by a later one as outliers contradict one.
+
+    Args:
+        posterior: Of the first n observations.
+        problem: All observations.
+        theta: Hyperparameters.
+        n: Observations of the model.
+    """
+    mean, variance = posterior.predict(problem.X[n:])
+    ordinary = problem.y[:n] if problem.known is None else problem.y[:n][np.isnan(problem.known[:n])]
+    return bool(_far(problem.y[n:] - mean, variance + np.exp(theta[1]), float(ordinary.std())).any())
 
 
 def _residuals(
@@ -143,11 +161,13 @@ def _far(residuals: Array, variances: Array, spread: float) -> Mask:
 def _scattered(X: Array, outlying: Mask) -> bool:
     """Whether the nearest neighbours of outliers are outliers no more often than others, as far as chance has it.
 
-    Two neighbours of each of k outliers, a share p of all: 2 k draws with variance p (1 - p).
+    Two neighbours of each of k outliers, a share p of all; as neighbours are mostly mutual, about k independent draws
+    with variance p (1 - p).
     """
-    squared = np.square(X[:, None] - X).sum(-1)
+    norms = np.square(X).sum(1)
+    squared = norms[:, None] + norms - 2.0 * (X @ X.T)
     np.fill_diagonal(squared, np.inf)
     near = np.argsort(squared, axis=1, kind="stable")[:, :2]
-    share, draws = float(outlying.mean()), 2 * int(outlying.sum())
+    share, draws = float(outlying.mean()), int(outlying.sum())
     seen = float(outlying[near[outlying]].mean())
-    return seen <= share + 2.0 * float(np.sqrt(share * (1.0 - share) / draws)) + 0.1
+    return seen <= share + _CHANCE * float(np.sqrt(share * (1.0 - share) / draws))

@@ -284,7 +284,7 @@ class Strategy:
         """
         y = fitted.problem.y
         if self._noisy(fitted):
-            return fitted.posterior.smoothed(y), None
+            return _trusted(fitted), None
         best = float(y.max())
         worse = y[y < best]
         if len(worse) and len(np.unique(fitted.problem.X[y == best], axis=0)) > 1:
@@ -292,7 +292,7 @@ class Strategy:
         return y, best
 
     def _noisy(self, fitted: Fitted) -> bool:
-        if fitted.problem.known is not None and not len(fitted.outliers):
+        if np.isfinite(fitted.known_noise).any():
             return True
         noise, scale = np.exp(fitted.theta[1]), np.exp(fitted.theta[2])
         return bool(noise > _NOISY * (noise + scale))
@@ -361,6 +361,10 @@ class Strategy:
         def left_out(fitted: Fitted) -> tuple[Array, Array, Array]:
             with self._look(fitted.posterior.device):
                 residuals, variances = leave_one_out(fitted.posterior)
+            at = np.isin(fitted.rows, fitted.outliers)  # by the noise of the others, or they would explain themselves
+            if at.any():
+                assert fitted.problem.known is not None
+                variances[at] = np.maximum(variances - fitted.problem.known, 0.0)[at] + np.exp(fitted.theta[1])
             mean, std = fitted.outcome_map.backward(fitted.problem.y - residuals, variances)
             table = np.full((3, len(data.y)), np.nan)
             table[:, fitted.rows] = mean, std, residuals / np.sqrt(variances)
@@ -370,7 +374,14 @@ class Strategy:
 
     def recommend(self, data: Data) -> int:
         """Row of the observation with the best posterior mean."""
-        return self._use(data, lambda fitted: int(fitted.rows[fitted.posterior.smoothed(fitted.problem.y).argmax()]))
+        return self._use(data, lambda fitted: int(fitted.rows[_trusted(fitted).argmax()]))
+
+
+def _trusted(fitted: Fitted) -> Array:
+    """Posterior means of the observations, -inf for outliers: what is expected of them is not what was seen there."""
+    smooth: Array = fitted.posterior.smoothed(fitted.problem.y)
+    smooth[np.isin(fitted.rows, fitted.outliers)] = -np.inf
+    return smooth
 
 
 _FAILURES = (RuntimeError, ArithmeticError, np.linalg.LinAlgError, MemoryError)  # and Triton's, of no common class

@@ -74,14 +74,15 @@ def centres(data: Data, fitted: Fitted, count: int, scores: Array) -> Rows:
         scores: What observations are ranked by, shape (n,).
     """
     order = np.argsort(-scores, kind="stable")
+    order = order[~np.isin(order, fitted.outliers)]  # which say nothing
     first: Rows = order[:1]
     if count == 1:
         return first
     chosen = [int(order[0])]
-    size = min(_size(len(scores), data.X.shape[1]), len(scores) - len(fitted.outliers))
-    squared = _squared_distances(data, fitted, chosen[0])
+    size = min(_size(len(scores), data.X.shape[1]), len(order))
+    squared = _squared_distances(data, fitted, chosen[0])[order]
     radius = 0.5 * math.sqrt(float(np.partition(squared, size - 1)[size - 1]))
-    apart = np.sqrt(squared)[order]
+    apart = np.sqrt(squared)
     while len(chosen) < count:
         far = np.flatnonzero(apart > radius)
         if not len(far):
@@ -100,7 +101,6 @@ def _squared_distances(data: Data, fitted: Fitted, row: int) -> Array:
         squared[start:stop] = np.square((data.X[start:stop] - data.X[row]) * inverse).sum(-1)
 
     memory.in_pieces(some, len(data.X), 8 * 3 * data.X.shape[1], "distances")
-    squared[fitted.outliers] = np.inf  # they say nothing
     return squared
 
 
@@ -245,15 +245,14 @@ def _draft(
     data: Data, fitted: Fitted, centre: int, kernel: str, *, noisy: bool, turn: bool, most: int | None = None
 ) -> _Draft | None:
     n, d = data.X.shape
-    size = min(_size(n, d) if most is None else most, n - len(fitted.outliers))
-    rows = np.argsort(_squared_distances(data, fitted, centre), kind="stable")[:size]
+    ordinary = np.delete(np.arange(n), fitted.outliers)
+    size = min(_size(n, d) if most is None else most, len(ordinary))
+    rows = ordinary[np.argsort(_squared_distances(data, fitted, centre)[ordinary], kind="stable")[:size]]
     points, axes = data.X, None
     if turn and enough_to_turn(size, d):
         axes, curvature = principal(points[rows], data.y[rows], points[centre])
         points = axes.turned(points)
-        squared = np.square(points) @ curvature
-        squared[fitted.outliers] = np.inf
-        rows = np.argsort(squared, kind="stable")[:size]
+        rows = ordinary[np.argsort(np.square(points[ordinary]) @ curvature, kind="stable")[:size]]
     X = points[rows]
     outcome_map = OutcomeMap.of(data.y[rows])
     assert outcome_map is not None

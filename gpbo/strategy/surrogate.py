@@ -112,6 +112,13 @@ class Fitted:
         """Observations whose outcomes are taken for accidents, worse than the rest lets expect."""
         return np.array([row for row, _ in self.carry.outliers], dtype=np.int64)
 
+    @property
+    def known_noise(self) -> Array:
+        """Noise variances that were told, NaN elsewhere, shape (n,)."""
+        if self.problem.known is None:
+            return np.full(len(self.problem.y), np.nan)
+        return np.where(np.isin(self.rows, self.outliers), np.nan, self.problem.known)
+
 
 def refit_period(n: int) -> int:
     """Observations after which the hyperparameters are fitted anew: every one up to 200, then one in a hundred."""
@@ -160,11 +167,11 @@ class Surrogate:
         carry = self.carry
         if carry is not None and (carry.chosen.theta[1] == 0.0) == infer:
             carry = None  # noise was given for the first time: another model
-        fitted = None
-        if carry is not None and n - carry.n < period:
+        fitted, suspicious = None, carry is not None and self._suspicious(data, infer, carry, device, period)
+        if carry is not None and n - carry.n < period and not suspicious:
             fitted = self._extended(data, infer, carry, device)
         if fitted is None:
-            fitted = self._refitted(data, infer, carry, device)
+            fitted = self._refitted(data, infer, carry, device, suspicious or _due(n, carry))
         self._current = (n, device, period, fitted)
         return fitted
 
@@ -175,7 +182,7 @@ class Surrogate:
         y = data.y[rows]
         given = given_noise(data)
         if known_outliers:
-            given = np.full(len(data.y), np.nan)
+            given = np.full(len(data.y), np.nan) if given is None else given.copy()
             at, deviations = zip(*known_outliers, strict=True)
             given[list(at)] = deviations
         known = None if given is None else np.maximum(outcome_map.variance(y, given[rows]), MIN_KNOWN_NOISE)
@@ -183,7 +190,7 @@ class Surrogate:
         return Problem(spec, data.X[rows], outcome_map.forward(y), known)
 
     def _compared(
-        self, data: Data, infer: bool, carry: Carry | None, device: torch.device, count: int
+        self, data: Data, infer: bool, carry: Carry | None, device: torch.device, due: bool, count: int
     ) -> tuple[str, dict[str, Fit]]:
         """Fits of the candidates to ``count`` observations, and the one with the most evidence.
 
@@ -191,7 +198,6 @@ class Surrogate:
         """
         n = len(data.y)
         rows = thinned(n, count)
-        due = _due(n, carry)
         fits: dict[str, Fit] = {} if carry is None else dict(carry.fits)
         evidence: dict[str, float] = {}
         for kind in MAPS:
@@ -212,10 +218,12 @@ class Surrogate:
                 fits[name] = max(tries, key=lambda one: one.log_posterior)
                 evidence[name] = fits[name].log_posterior + change
         if not evidence:  # the last winner's map has no spread any more
-            return self._compared(data, infer, None, device, count)
+            return self._compared(data, infer, None, device, True, count)
         return max(evidence, key=lambda name: evidence[name]), fits
 
-    def _divided(self, data: Data, carry: Carry | None, name: str, plain: Fit) -> tuple[str, Fit, Outliers] | None:
+    def _divided(
+        self, data: Data, carry: Carry | None, name: str, plain: Fit, count: int
+    ) -> tuple[str, Fit, Outliers] | None:
         """The candidate that explains the observations best with outliers, its fit and these; None where none does.
 
         Args:
@@ -223,9 +231,10 @@ class Surrogate:
             carry: Which outliers there were.
             name: The best candidate without.
             plain: Its fit.
+            count: Observations that it is a fit to.
         """
         n = len(data.y)
-        rows, everything = thinned(n, _SELECT_ON), np.arange(n)
+        rows, everything = thinned(n, count), np.arange(n)
         before = np.isin(everything, [row for row, _ in carry.outliers]) if carry is not None else None
 
         def made(problem: Problem, theta: Array) -> Posterior:
@@ -240,7 +249,8 @@ class Surrogate:
             change = outcome_map.log_derivative(data.y[rows])
             if each == kind:
                 least = plain.log_posterior + change
-                if outliers.explained(self._problem(data, rows, True, outcome_map, kernel), plain.theta, made):
+                problem = self._problem(data, rows, True, outcome_map, kernel)
+                if (before is None or not before.any()) and outliers.explained(problem, plain.theta, made):
                     return None
             division = outliers.divide(self._problem(data, everything, True, outcome_map, kernel), rows, made, before)
             if division is None or not outliers.worthwhile(division, least - change):
@@ -256,17 +266,17 @@ class Surrogate:
         problem = self._problem(data, rows, True, outcome_map, kernel, accidents)
         return f"{kind}/{kernel}", fit(problem, division.fit), accidents
 
-    def _refitted(self, data: Data, infer: bool, carry: Carry | None, device: torch.device) -> Fitted:
+    def _refitted(self, data: Data, infer: bool, carry: Carry | None, device: torch.device, due: bool) -> Fitted:
         n = len(data.y)
-        due = _due(n, carry)
-        _, (name, fits) = memory.halving(
-            lambda count: self._compared(data, infer, carry, device, count),
+        compared_on, (name, fits) = memory.halving(
+            lambda count: self._compared(data, infer, carry, device, due, count),
             min(n, _SELECT_ON),
             "models compared on {} observations",
         )
         chosen, found = fits[name], None
-        if due and given_noise(data) is None and n >= outliers.FEWEST and np.isfinite(chosen.log_posterior):
-            found = memory.unless_refused(partial(self._divided, data, carry, name, chosen), "no look for outliers")
+        if due and _untold(data) and n >= outliers.FEWEST and np.isfinite(chosen.log_posterior):
+            look = partial(self._divided, data, carry, name, chosen, compared_on)
+            found = memory.unless_refused(look, "no look for outliers")
         accidents: Outliers = ()
         if found is not None:
             name, chosen, accidents = found
@@ -318,6 +328,30 @@ class Surrogate:
         state = Carry(n, held, compared, refits, name, fits, chosen, accidents)
         return Fitted(problem, rows, chosen.theta, outcome_map, posterior, state, True, message)
 
+    def _suspicious(self, data: Data, infer: bool, carry: Carry, device: torch.device, period: int) -> bool:
+        """Whether an observation since the last refit may be an outlier, through which a model without noise would go.
+
+        In a study that has had outliers, the model of the last refit says; in another, an outcome is conspicuous that
+        is worse than the worst by more than all differ. The answer does not depend on how observations came in.
+        """
+        n = len(data.y)
+        kind, kernel = carry.kind.split("/")
+        outcome_map = OutcomeMap.of(data.y[: carry.n], kind)
+        if not _untold(data) or carry.n < outliers.FEWEST or carry.n == n or outcome_map is None:
+            return False
+        rows = modelled(data.y, carry.n, carry.held)
+        problem = self._problem(data, rows, infer, outcome_map, kernel, carry.outliers)
+        first = _first(problem, rows, carry)
+        if not carry.outliers:
+            return bool(problem.y[len(first.y) :].min() < first.y.min() - np.ptp(first.y))
+        if n - carry.n >= period:
+            return False  # all are looked at anew
+        try:
+            posterior = factorised(first, carry.chosen.theta, device)
+        except NotPositiveDefinite:
+            return True
+        return outliers.surprising(posterior, problem, carry.chosen.theta, len(first.y))
+
     def _extended(self, data: Data, infer: bool, carry: Carry, device: torch.device) -> Fitted | None:
         """The last refit's model with later observations bordered on, in blocks counted from the same factor.
 
@@ -341,8 +375,7 @@ class Surrogate:
         try:
             if posterior is None or posterior.n > len(rows):
                 posterior = None  # before there is another one
-                first = self._problem(data, rows[rows < carry.n], infer, outcome_map, kernel, carry.outliers)
-                posterior = factorised(first, theta, device)
+                posterior = factorised(_first(problem, rows, carry), theta, device)
             if posterior.n < len(rows):
                 with one_thread(len(rows) < ALL_THREADS_FROM):
                     posterior.observe(problem.X, problem.noise(theta), problem.y)
@@ -352,6 +385,13 @@ class Surrogate:
             self._current = None
             return None
         return Fitted(problem, rows, theta, outcome_map, posterior, carry, False, "")
+
+
+def _first(problem: Problem, rows: Rows, carry: Carry) -> Problem:
+    """The observations there were at the last refit."""
+    n = int((rows < carry.n).sum())
+    known = None if problem.known is None else problem.known[:n]
+    return replace(problem, X=problem.X[:n], y=problem.y[:n], known=known)
 
 
 def _due(n: int, carry: Carry | None) -> bool:
@@ -370,6 +410,11 @@ def part_of(fitted: Fitted, most: int, device: torch.device) -> Posterior:
 def given_noise(data: Data) -> Array | None:
     """Standard deviations told with the values, NaN where none was; None if there are none, or all say exact."""
     return data.noise if data.noise is not None and np.nanmax(data.noise) > 0.0 else None
+
+
+def _untold(data: Data) -> bool:
+    """Whether nothing was said of noise, not even that there is none."""
+    return data.noise is None or bool(np.isnan(data.noise).all())
 
 
 def _copies(device: torch.device) -> int:

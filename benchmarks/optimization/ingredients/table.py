@@ -17,6 +17,7 @@ from gpbo.models.spec import Array, Bounds, Prior
 from gpbo.search import candidates, gradient, greedy
 from gpbo.search.box import Box
 from gpbo.strategy import composition, policy, regimes, regions, surrogate
+from gpbo.transforms import OutcomeMap
 
 Change = Callable[[Patches], None]
 SINGLE = ("sequential", "bbob")
@@ -69,6 +70,21 @@ def _maps(*kinds: str) -> Change:
     def change(patches: Patches) -> None:
         patches.set(surrogate, "MAPS", kinds)
         patches.set(surrogate, "OutcomeMap", maps.MoreMaps)
+
+    return change
+
+
+def _odds(nats: float) -> Change:
+    """A map other than the identity has to be that much more probable."""
+
+    def change(patches: Patches) -> None:
+        def make(original: Any) -> Any:
+            def log_derivative(self: Any, y: Array) -> float:
+                return float(original(self, y)) - (0.0 if self.kind == "identity" else nats)
+
+            return log_derivative
+
+        patches.wrap(OutcomeMap, "log_derivative", make)
 
     return change
 
@@ -240,6 +256,8 @@ INGREDIENTS: dict[str, Ingredient] = {
         "lengthscale prior", "Gamma(3, 6), BoTorch's former one", _spec(lengthscale=Prior("gamma", 3.0, 6.0))
     ),
     "no_outliers": Ingredient("outliers", "none are looked for", _no_outliers, EVERYWHERE),
+    "odds_3": Ingredient("outcome maps", "only where 3 nats better than none", _odds(3.0)),
+    "odds_8": Ingredient("outcome maps", "only where 8 nats better", _odds(8.0)),
     "hedge_3": Ingredient("outcome maps", "none for every third point", hedge.every(3)),
     "standardize": Ingredient("outcome maps", "none but standardizing", _maps("identity"), EVERYWHERE),
     "no_bilog": Ingredient("outcome maps", "without the symmetric logarithm", _maps("identity", "log"), EVERYWHERE),
