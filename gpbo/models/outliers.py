@@ -7,8 +7,8 @@ depends on e (Ament et al. 2024, "Robust Gaussian processes via relevance pursui
 fitting to those that are not, from a robust start on, until the division no longer changes.
 
 It is a hypothesis that has to pay: the evidence of the model with outliers, less a price for each, against that of the
-plain one. Good outcomes are never doubted, and neither are bad ones that lie side by side: those are a part of the
-function, a cliff or a region of failure, and no accidents.
+plain one. Good outcomes are never doubted, and neither are bad ones that lie side by side more often than by chance:
+those are part of the function, a cliff or a region of failure, and no accidents. With few of them that cannot be told.
 """
 
 from __future__ import annotations

@@ -167,11 +167,14 @@ class Surrogate:
         carry = self.carry
         if carry is not None and (carry.chosen.theta[1] == 0.0) == infer:
             carry = None  # noise was given for the first time: another model
-        fitted, suspicious = None, carry is not None and self._suspicious(data, infer, carry, device, period)
-        if carry is not None and n - carry.n < period and not suspicious:
+        fitted, due = None, _due(n, carry)
+        current = carry is not None and n - carry.n < period
+        if carry is not None and (current or not due) and self._suspicious(data, infer, carry, device):
+            current, due = False, True
+        if carry is not None and current:
             fitted = self._extended(data, infer, carry, device)
         if fitted is None:
-            fitted = self._refitted(data, infer, carry, device, suspicious or _due(n, carry))
+            fitted = self._refitted(data, infer, carry, device, due)
         self._current = (n, device, period, fitted)
         return fitted
 
@@ -320,15 +323,14 @@ class Surrogate:
             message = "the covariance was singular; prior hyperparameters and noise of 1 % of the variance"
         if posterior.jitter and not message:
             message = f"jitter of {posterior.jitter:g} of the outputscale on the diagonal of the covariance"
-        if accidents and not message:
-            message = f"outcomes far worse than the others let expect, taken for outliers: {len(accidents)}"
+        message = message or _said(accidents)
         refits = 1 if carry is None else carry.refits + 1
         compared = n if due or carry is None else carry.compared
         fits, chosen = {name: _kept(each) for name, each in fits.items()}, _kept(chosen)
         state = Carry(n, held, compared, refits, name, fits, chosen, accidents)
         return Fitted(problem, rows, chosen.theta, outcome_map, posterior, state, True, message)
 
-    def _suspicious(self, data: Data, infer: bool, carry: Carry, device: torch.device, period: int) -> bool:
+    def _suspicious(self, data: Data, infer: bool, carry: Carry, device: torch.device) -> bool:
         """Whether an observation since the last refit may be an outlier, through which a model without noise would go.
 
         In a study that has had outliers, the model of the last refit says; in another, an outcome is conspicuous that
@@ -344,8 +346,6 @@ class Surrogate:
         first = _first(problem, rows, carry)
         if not carry.outliers:
             return bool(problem.y[len(first.y) :].min() < first.y.min() - np.ptp(first.y))
-        if n - carry.n >= period:
-            return False  # all are looked at anew
         try:
             posterior = factorised(first, carry.chosen.theta, device)
         except NotPositiveDefinite:
@@ -384,7 +384,12 @@ class Surrogate:
                 raise
             self._current = None
             return None
-        return Fitted(problem, rows, theta, outcome_map, posterior, carry, False, "")
+        return Fitted(problem, rows, theta, outcome_map, posterior, carry, False, _said(carry.outliers))
+
+
+def _said(accidents: Outliers) -> str:
+    """What the report of an ask says of them."""
+    return f"outcomes far worse than the others let expect, taken for outliers: {len(accidents)}" if accidents else ""
 
 
 def _first(problem: Problem, rows: Rows, carry: Carry) -> Problem:
