@@ -102,7 +102,7 @@ SUITES: dict[str, Callable[[], list[Case]]] = {
     "long": _long,
     "noisy": _noisy,
     "mixed": _mixed,
-    "tuning": lambda: [single(name, 30) for name in _named([*families.tuning.MODELS, "network_digits"])],
+    "tuning": lambda: [single(name, 30) for name in _named([*families.tuning.MODELS, "network_digits"], members=8)],
 }
 
 

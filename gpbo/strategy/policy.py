@@ -29,7 +29,7 @@ from gpbo.search.candidates import Candidates, wander
 from gpbo.space import Space
 from gpbo.strategy.composition import Composer
 from gpbo.strategy.devices import Place
-from gpbo.strategy.regimes import Plan, affordable, most_regions, plan
+from gpbo.strategy.regimes import Plan, affordable, most_regions, plan, space_filling_start, still_spread
 from gpbo.strategy.regions import Region, centres, determined, enough, regions_around
 from gpbo.strategy.settings import AskReport, Settings
 from gpbo.strategy.state import State, dump, load
@@ -67,7 +67,7 @@ class Strategy:
         self._place = Place(settings.device)
         self._surrogate = Surrogate(space.dim, settings.kernels, settings.exact_limit)
         self._candidates = Candidates(space)
-        self._n_initial = settings.n_initial if settings.n_initial is not None else space_filling_start(space)
+        self._n_initial = settings.n_initial if settings.n_initial is not None else space_filling_start(space.n_params)
 
     @property
     def device(self) -> torch.device:
@@ -113,6 +113,8 @@ class Strategy:
         n, p = len(data.y), len(data.pending)
         device = self._place.choose(n, q)
         wanted = q if n < min(2, self._n_initial) or n == 0 else min(q, max(0, self._n_initial - n - p))
+        if q == 1 and not wanted and still_spread(n + p, self._n_initial, self._space.n_params):
+            wanted = 1
         used = ["design"] if wanted else []
         fit_seconds, search_seconds, kernel, refitted, message, failure = 0.0, 0.0, "", False, "", ""
         with self._budget(device) as budget:
@@ -389,11 +391,6 @@ _FAILURES = (RuntimeError, ArithmeticError, np.linalg.LinAlgError, MemoryError) 
 
 class _Lost(Exception):
     """The GPU was lost during an ask, of which nothing was kept."""
-
-
-def space_filling_start(space: Space) -> int:
-    """Size of the space-filling start: parameters + 1, at least 5; at most 24, for no design fills many dimensions."""
-    return max(5, min(24, space.n_params + 1))
 
 
 def _reset_peak(device: torch.device) -> None:

@@ -15,6 +15,10 @@
 The second table holds up to 4,000 observations. Beyond, where LogEI of the whole space is too dear, its share goes to
 the regions by half and to the paths by half. Without regions (few, noisy or tied observations) their share is LogEI's.
 
+Before that come space-filling points alone, and then, until there are three points a parameter, every second of those
+asked for one at a time: a model of a few values in many dimensions can go through noise as well as through a function,
+and where it points it learns little that would tell the two apart.
+
 LogEI costs O(n^2) an evaluation and chains its picks, a sample path O(n) and none. So the picks by LogEI from any one
 model are limited to what costs about as much as 200 of them at n = 1,000, but not below 32 and not above 512, and
 sample paths get whatever is left.
@@ -33,6 +37,7 @@ _LOGEI = 4_000
 _REGION = 1 / 3  # of the observations
 _MOST_IN_REGION = 1_500
 _CHAIN = 2e8  # points times squared observations
+_MOST_SPREAD = 24  # space-filling points: no design fills many dimensions
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,22 @@ class Plan:
     whole: int
     paths: int
     candidates: int
+
+
+def space_filling_start(n_params: int) -> int:
+    """Space-filling points before the first model: parameters + 1, at least 5 and at most 24."""
+    return max(5, min(_MOST_SPREAD, n_params + 1))
+
+
+def still_spread(asked: int, start: int, n_params: int) -> bool:
+    """Whether the next single point is space-filling although there is a model.
+
+    Args:
+        asked: Observations and pending points.
+        start: Points before the first model.
+        n_params: Parameters.
+    """
+    return start <= asked < min(_MOST_SPREAD, 3 * n_params) and (asked - start) % 2 == 1
 
 
 def most_modelled(n: int, limit: int | None = None, exact: int = EXACT) -> int:

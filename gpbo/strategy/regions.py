@@ -24,7 +24,7 @@ from gpbo.models.batched_posterior import factorised_together
 from gpbo.models.exact import MIN_KNOWN_NOISE, Problem
 from gpbo.models.fit import fit
 from gpbo.models.host_posterior import NotPositiveDefinite
-from gpbo.models.spec import Array, Prior, default_spec
+from gpbo.models.spec import Array, Prior, default_spec, lengthscale_prior
 from gpbo.numerics import available, memory
 from gpbo.search.axes import Axes, principal
 from gpbo.search.axes import enough as enough_to_turn
@@ -41,6 +41,7 @@ T = TypeVar("T")
 _FIT_ON = 256
 _MARGIN = 0.1  # by which the box is wider than what its observations span, on either side
 _NOISELESS = Prior("lognormal", -12.0, 3.0)
+_DEVIATION = math.sqrt(3.0)  # of log lengthscales: along a valley and across it they differ by orders of magnitude
 _THREADS = 4  # models made at the same time, which takes half the time of one after the other; more gained nothing
 _COPIES = 3  # matrices of a factor's size that a model takes while it is made and searched
 
@@ -270,7 +271,12 @@ def _draft(
     if given is not None:
         known = np.maximum(outcome_map.variance(data.y[rows], given[rows]), MIN_KNOWN_NOISE)
     spec = default_spec(kernel, d, infer_noise=known is None or bool(np.isnan(known).any()))
-    spec = replace(spec, lengthscale_bounds=(1e-3, 1e3), noise=spec.noise if noisy else _NOISELESS)
+    spec = replace(
+        spec,
+        lengthscale=lengthscale_prior(d, _DEVIATION),
+        lengthscale_bounds=(1e-3, 1e3),
+        noise=spec.noise if noisy else _NOISELESS,
+    )
     nearest = slice(0, _FIT_ON)
     scaled = Problem(spec, (X[nearest] - box.lower) / width, y[nearest], None if known is None else known[nearest])
     theta = fit(scaled).theta.copy()  # on the host, which is faster for so few

@@ -18,7 +18,7 @@ class Settings:
 
     Attributes:
         kernel: "auto" fits Matern-5/2 and RBF and takes the one with more evidence; or the name of one kernel.
-        n_initial: Size of the space-filling start; None for parameters + 1, from 5 to 24.
+        n_initial: Size of the space-filling start, before the first model; None for parameters + 1, from 5 to 24.
         device: "auto", "cpu", "cuda" or "cuda:i".
         strategy: "auto" for the engine, or the name of a baseline.
         memory_limit: Bytes that the models and searches of an ask may take together; None for what is free.
