@@ -46,7 +46,8 @@ def _report(lines: Sequence[Line]) -> Iterator[str]:
     for provider in sorted({line["provider"] for line in lines}):
         if provider == BASELINE:
             commits = sorted({line["commit"] for line in lines if line["provider"] == provider})
-            yield f"Engine: commit {', '.join(commits)}; {len(lines)} runs in all."
+            yield f"Engine: commit {', '.join(commits)}; {len(lines)} runs in all. What is marked as in the engine"
+            yield "since went in because of its row here and is not in the engine that the rows are paired with."
             yield ""
     baseline = [line for line in lines if line["provider"] == BASELINE]
     yield "| ingredient | change | suite | problems | runs | D | 90 % interval | half | won/tied/lost | families |"

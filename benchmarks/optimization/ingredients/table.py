@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.optimization.ingredients import averaging, doubt, draws, hedge, maps, stall, warping
+from benchmarks.optimization.ingredients import averaging, doubt, draws, hedge, maps, margin, stall, warping
 from benchmarks.optimization.ingredients.patches import Patches, replaced
 from gpbo import Space
 from gpbo.models import spec as spec_module
@@ -45,6 +45,11 @@ class Ingredient:
 
 def _kernel(kernel: str) -> Callable[[Space, int], dict[str, Any]]:
     return lambda space, designed: {"kernel": kernel}
+
+
+def _designed(points: int, most: int = 10**9) -> Callable[[Space, int], dict[str, Any]]:
+    """A longer space-filling start: so many points a parameter, up to a number."""
+    return lambda space, designed: {"n_initial": max(designed, min(most, points * space.n_params))}
 
 
 def _nothing(patches: Patches) -> None:
@@ -193,6 +198,19 @@ def _log_normal(mode: float, sd: float, grows: float = 0.0) -> Callable[[int], P
     return lambda d: Prior("lognormal", mode + sd**2 + grows * math.log(d), sd)
 
 
+def _narrow(patches: Patches) -> None:
+    _spec(lengthscale=_log_normal(_LENGTH, 1.0, 0.5))(patches)
+
+
+def _alternate(patches: Patches) -> None:
+    patches.set(policy, "still_spread", regimes.still_spread)
+
+
+def _both(patches: Patches) -> None:
+    _narrow(patches)
+    _alternate(patches)
+
+
 def _no_outliers(patches: Patches) -> None:
     patches.set(surrogate.Surrogate, "_divided", lambda *arguments: None)
 
@@ -227,6 +245,7 @@ INGREDIENTS: dict[str, Ingredient] = {
         "noise prior", "its mode at exp(-10)", _spec(noise=_log_normal(-10.0, 3.0)), (*SINGLE, "noisy")
     ),
     "noise_floor_1e-6": Ingredient("noise prior", "from 1e-6 on", _spec(noise_bounds=(1e-6, 10.0))),
+    "noise_flat": Ingredient("noise prior", "none", _spec(noise=Prior()), (*SINGLE, "noisy")),
     "no_outputscale": Ingredient("outputscale", "none", _spec(scaled=False)),
     "outputscale_1": Ingredient(
         "outputscale", "prior mode 1, not exp(-4)", _spec(scale=_log_normal(0.0, 2.0)), (*SINGLE, "noisy")
@@ -239,8 +258,8 @@ INGREDIENTS: dict[str, Ingredient] = {
     ),
     "lengthscales_narrow": Ingredient(
         "lengthscale prior",
-        "logarithm's deviation 1, not 1.7",
-        _spec(lengthscale=_log_normal(_LENGTH, 1.0, 0.5)),
+        "logarithm's deviation 1, not 1.7 (in the engine since)",
+        _narrow,
         EVERYWHERE,
     ),
     "lengthscales_narrower": Ingredient(
@@ -292,6 +311,13 @@ INGREDIENTS: dict[str, Ingredient] = {
     "stalled_spread_2": Ingredient("stall", "every second point space-filling", stall.spread(2)),
     "stalled_spread_3": Ingredient("stall", "every third point space-filling", stall.spread(3)),
     "stalled_spread_late": Ingredient("stall", "every second, after twice as long", stall.spread(2, 2.0)),
+    "stalled_spread_later": Ingredient("stall", "every second, after three times as long", stall.spread(2, 3.0)),
+    "margin_3_high": Ingredient(
+        "exploration", "improvement by a standard deviation, every third ask", margin.every(3, 1.0), EVERYWHERE
+    ),
+    "margin_settled_high": Ingredient(
+        "exploration", "every second ask while gains are small", margin.every(2, 1.0, settled=True), EVERYWHERE
+    ),
     "thompson": Ingredient("acquisition", "a sample path's optimum instead of LogEI", _thompson, (*SINGLE, "noisy")),
     "no_step": Ingredient(
         "plateaus",
@@ -308,7 +334,22 @@ INGREDIENTS: dict[str, Ingredient] = {
         "two points a parameter",
         _nothing,
         EVERYWHERE,
-        lambda space, designed: {"n_initial": max(designed, 2 * space.n_params)},
+        _designed(2),
+    ),
+    "design_2d_24": Ingredient(
+        "initial design", "two points a parameter, 24 at most", _nothing, EVERYWHERE, _designed(2, 24)
+    ),
+    "narrow_2d_24": Ingredient(
+        "initial design", "the same with the narrow lengthscale prior", _narrow, EVERYWHERE, _designed(2, 24)
+    ),
+    "alternate": Ingredient(
+        "initial design",
+        "every second point, up to three a parameter and 24 (in the engine since)",
+        _alternate,
+        EVERYWHERE,
+    ),
+    "alternate_narrow": Ingredient(
+        "initial design", "the same with the narrow lengthscale prior (in the engine since)", _both, EVERYWHERE
     ),
     "observed_best": Ingredient(
         "noise",
