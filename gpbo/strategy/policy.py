@@ -113,12 +113,14 @@ class Strategy:
         n, p = len(data.y), len(data.pending)
         device = self._place.choose(n, q)
         wanted = q if n < min(2, self._n_initial) or n == 0 else min(q, max(0, self._n_initial - n - p))
-        if q == 1 and not wanted and still_spread(n + p, self._n_initial, self._space.n_params):
-            wanted = 1
+        first = data.asked
+        if q == 1 and not wanted and still_spread(n + p + len(data.failed), self._n_initial, self._space.n_params):
+            # every second point of a Sobol sequence lies in one half of some dimension: these go on where the start ended
+            wanted, first = 1, (self._n_initial + data.asked) // 2
         used = ["design"] if wanted else []
         fit_seconds, search_seconds, kernel, refitted, message, failure = 0.0, 0.0, "", False, "", ""
         with self._budget(device) as budget:
-            rows = self._design_points(data, wanted, rng) if wanted else np.empty((0, self._space.dim))
+            rows = self._design_points(data, wanted, rng, first) if wanted else np.empty((0, self._space.dim))
             if wanted < q:
                 fitting = searching = time.perf_counter()
                 try:
@@ -136,7 +138,7 @@ class Strategy:
                     # Out of memory, a failure inside a library: a space-filling suggestion is worth more than none.
                     failure = f"the model failed ({type(error).__name__}: {error}); space-filling points instead"
                 if failure:  # outside the handler, whose traceback holds what was in the way
-                    rows, used = self._design_points(data, q, rng), ["design"]
+                    rows, used = self._design_points(data, q, rng, first), ["design"]
                 else:
                     rows = np.vstack([rows, more])
                     used.append(name)
@@ -180,14 +182,14 @@ class Strategy:
         for hurry in (False, True):
             other.suggest(data, 2, 0, hurry)
 
-    def _design_points(self, data: Data, q: int, rng: np.random.Generator) -> Array:
-        """The next points of the study's scrambled Sobol sequence that are not taken."""
+    def _design_points(self, data: Data, q: int, rng: np.random.Generator, first: int) -> Array:
+        """The next points of the study's scrambled Sobol sequence, from the one at ``first`` on, that are not taken."""
         space = self._space
         chosen: dict[object, Array] = {}
         for attempt in range(4):
             U = np.empty((q, space.dim))
 
-            def some(start: int, stop: int, first: int = data.asked + attempt * q, U: Array = U) -> None:
+            def some(start: int, stop: int, first: int = first + attempt * q, U: Array = U) -> None:
                 part = sobol(space.n_params, stop - start, seed=self._seed % 2**63, skip=first + start)
                 U[start:stop] = space.sample(part)
 

@@ -66,7 +66,7 @@ def still_spread(asked: int, start: int, n_params: int) -> bool:
     """Whether the next single point is space-filling although there is a model.
 
     Args:
-        asked: Observations and pending points.
+        asked: Observations, pending and failed points.
         start: Points before the first model.
         n_params: Parameters.
     """

@@ -238,6 +238,16 @@ def test_the_start_is_space_filling_and_then_the_model_takes_over(box, snapshot)
     assert first(box, snapshot(box, 5), n_initial=5)[1].strategy == "LogEI"
 
 
+def test_single_points_are_at_first_the_models_and_space_filling_by_turns(box, snapshot):
+    used = [first(box, snapshot(box, n), n_initial=5)[1].strategy for n in range(4, 12)]
+    assert used == ["design", "LogEI", "design", "LogEI", "design", "LogEI", "LogEI", "LogEI"]
+    pending = box.sample(np.random.default_rng(7).random((1, 3)))
+    rows, report = first(box, snapshot(box, 5, pending=pending), n_initial=5)  # told or not, it is the seventh
+    assert report.strategy == "design"
+    valid(box, snapshot(box, 5, pending=pending), rows, 1)
+    assert first(box, snapshot(box, 6), 3, n_initial=5)[1].strategy == "LogEI"  # batches are spread anyway
+
+
 def test_a_small_space_is_enumerated_to_its_last_point(snapshot):
     space = Space({"a": Int(0, 4), "b": Categorical(list("xyz"))})
     data = snapshot(space, X=np.array([space.point(i) for i in range(6)]))

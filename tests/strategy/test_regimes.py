@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gpbo.strategy.regimes import most_modelled, most_regions, plan
+from gpbo.strategy.regimes import most_modelled, most_regions, plan, space_filling_start, still_spread
 
 SIZES = (1, 2, 30, 100, 3999, 4000, 4001, 20_000, 20_001, 10**6)
 BATCHES = (1, 2, 3, 7, 8, 9, 25, 63, 64, 65, 100, 500, 512, 1000, 4096, 10_000)
@@ -107,3 +107,17 @@ def test_the_region_of_the_incumbent_gets_no_less_than_any_other(n, regions, q):
     for ask in range(200):
         counts += plan(n, q, ask * q, regions=regions).local
     assert counts[0] == counts.max() > 0
+
+
+@pytest.mark.parametrize(
+    ("n_params", "spread"),
+    [(1, []), (2, []), (3, [6, 8]), (6, [8, 10, 12, 14, 16]), (10, [12, 14, 16, 18, 20, 22]), (23, []), (100, [])],
+)
+def test_every_second_point_is_space_filling_up_to_three_a_parameter(n_params, spread):
+    start = space_filling_start(n_params)
+    assert [asked for asked in range(400) if still_spread(asked, start, n_params)] == spread
+
+
+def test_a_longer_start_leaves_less_to_spread():
+    assert [asked for asked in range(40) if still_spread(asked, 15, 6)] == [16]
+    assert [asked for asked in range(40) if still_spread(asked, 18, 6)] == []
