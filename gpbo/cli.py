@@ -69,7 +69,7 @@ def _format(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
 @click.option("--space", "space", required=True, help=f"JSON file, or JSON text such as {_EXAMPLE}.")
 @click.option("--direction", type=click.Choice(["minimize", "maximize"]), default="minimize", show_default=True)
 @click.option("--seed", type=int)
-@click.option("--n-initial", type=int, help="Size of the space-filling start.")
+@click.option("--n-initial", type=int, help="Space-filling points before the first of the model's.")
 @click.option("--kernel", default="auto", show_default=True)
 def create(storage: str, study: str, space: str, direction: str, seed: int, n_initial: int, kernel: str) -> None:
     """Make a study."""

@@ -52,7 +52,8 @@ class Optimizer:
         space: The search space, or a dict from name to parameter.
         direction: "minimize" or "maximize".
         seed: Suggestions depend on this number and on what was told, on nothing else. Drawn at random when None.
-        n_initial: Points before the first model's; chosen by the engine when None.
+        n_initial: Space-filling points before the first of the model's; chosen by the engine when None. Those that take
+            turns with the model's up to three points a parameter, or 24, stay.
         device: "auto", "cpu", "cuda" or "cuda:<index>".
         kernel: Covariance of the Gaussian process; chosen by the engine when "auto".
         strategy: How points are chosen: "auto" is the engine. For comparisons, "grid", "random" and "sobol" look at no

@@ -115,7 +115,7 @@ class Strategy:
         wanted = q if n < min(2, self._n_initial) or n == 0 else min(q, max(0, self._n_initial - n - p))
         first = data.asked
         if q == 1 and not wanted and still_spread(n + p + len(data.failed), self._n_initial, self._space.n_params):
-            # every second point of a Sobol sequence lies in one half of some dimension: these go on where the start ended
+            # go on where the start ended: every second point of the sequence would lie in one half of some dimension
             wanted, first = 1, (self._n_initial + data.asked) // 2
         used = ["design"] if wanted else []
         fit_seconds, search_seconds, kernel, refitted, message, failure = 0.0, 0.0, "", False, "", ""

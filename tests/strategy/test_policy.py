@@ -248,6 +248,21 @@ def test_single_points_are_at_first_the_models_and_space_filling_by_turns(box, s
     assert first(box, snapshot(box, 6), 3, n_initial=5)[1].strategy == "LogEI"  # batches are spread anyway
 
 
+def test_failures_take_turns_too(box, snapshot):
+    failed = box.sample(np.random.default_rng(8).random((4, 3)))
+    used = [first(box, snapshot(box, 5, failed=failed[:n]), n_initial=5)[1].strategy for n in range(5)]
+    assert used == ["LogEI", "design", "LogEI", "design", "LogEI"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_space_filling_points_between_are_on_both_sides_of_every_parameter(snapshot, seed):
+    space = Space.from_bounds([0.0] * 6, [1.0] * 6)
+    X = np.random.default_rng(seed).random((18, 6))
+    spread = [first(space, snapshot(space, X=X[:n]), seed=seed)[0][0] for n in (8, 10, 12, 14, 16)]
+    above = (np.array(spread) > 0.5).sum(0)
+    assert ((above >= 1) & (above <= 4)).all()
+
+
 def test_a_small_space_is_enumerated_to_its_last_point(snapshot):
     space = Space({"a": Int(0, 4), "b": Categorical(list("xyz"))})
     data = snapshot(space, X=np.array([space.point(i) for i in range(6)]))

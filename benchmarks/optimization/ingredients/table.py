@@ -202,21 +202,12 @@ def _narrow(patches: Patches) -> None:
     _spec(lengthscale=_log_normal(_LENGTH, 1.0, 0.5))(patches)
 
 
-def _alternate(patches: Patches) -> None:
-    patches.set(policy, "still_spread", regimes.still_spread)
-
-
-def _both(patches: Patches) -> None:
-    _narrow(patches)
-    _alternate(patches)
-
-
 def _no_outliers(patches: Patches) -> None:
     patches.set(surrogate.Surrogate, "_divided", lambda *arguments: None)
 
 
 _FLOOR: Bounds = (1e-4, 10.0)
-_LENGTH, _WIDTH = math.sqrt(2.0) - 3.0, math.sqrt(3.0)  # those in the engine, for one dimension
+_LENGTH, _WIDTH = math.sqrt(2.0) - 3.0, math.sqrt(3.0)  # those in the engine that rows are paired with, d = 1
 
 INGREDIENTS: dict[str, Ingredient] = {
     "matern52": Ingredient("kernel", "Matern-5/2 only", _nothing, EVERYWHERE, _kernel("matern52")),
@@ -345,11 +336,11 @@ INGREDIENTS: dict[str, Ingredient] = {
     "alternate": Ingredient(
         "initial design",
         "every second point, up to three a parameter and 24 (in the engine since)",
-        _alternate,
+        _nothing,
         EVERYWHERE,
     ),
     "alternate_narrow": Ingredient(
-        "initial design", "the same with the narrow lengthscale prior (in the engine since)", _both, EVERYWHERE
+        "initial design", "the same with the narrow lengthscale prior (in the engine since)", _narrow, EVERYWHERE
     ),
     "observed_best": Ingredient(
         "noise",

@@ -96,7 +96,7 @@ def input_warping(patches: Patches) -> None:
             self._surrogate.forget()  # a look at the model, not warped, may have come between
             rows, report = original(self, _warped(data, warp, space), q, event, hurry)
             self._surrogate.forget()
-            if report.strategy != "design":  # which stands in for a model that fails
+            if report.strategy != "design":  # which has not seen the model
                 rows = warp.backward(rows)
             if data.taken.isdisjoint(space.keys(rows)):
                 return rows, report

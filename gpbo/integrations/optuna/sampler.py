@@ -44,7 +44,7 @@ class GPBOSampler(BaseSampler):
 
     Args:
         seed: Suggestions depend on it and on the study. Drawn at random when None.
-        n_startup_trials: Trials that fill the space before the model takes over; chosen by the engine when None.
+        n_startup_trials: Trials that fill the space before the first of the model's; chosen by the engine when None.
         device: "auto", "cpu", "cuda" or "cuda:<index>".
         batch_size: Points that are planned together and handed out one by one. With as many workers, every round of
             results is answered by points that were chosen as a batch.

@@ -38,7 +38,7 @@ class GPBOSearch(Searcher):
         mode: "min" or "max"; None: that of the Tuner.
         points_to_evaluate: Configurations to try first.
         seed: Suggestions depend on it and on the results. Drawn at random when None.
-        n_initial: Trials that fill the space before the model takes over; chosen by the engine when None.
+        n_initial: Trials that fill the space before the first of the model's; chosen by the engine when None.
         max_concurrent: Most trials that run at a time; None for as many as Ray starts.
         device: "auto", "cpu", "cuda" or "cuda:<index>".
         kernel: As for ``gpbo.Optimizer``.
