@@ -53,7 +53,7 @@ def _designed(points: int, most: int = 10**9) -> Callable[[Space, int], dict[str
 
 
 def _nothing(patches: Patches) -> None:
-    """The change is a setting."""
+    """The change is a setting, or in the engine since."""
 
 
 def _spec(**changes: Any) -> Change:
