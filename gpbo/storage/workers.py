@@ -46,7 +46,7 @@ class Worker:
         self.replaced = False
         self.shared = shared
         self._token = secrets.token_hex(16)
-        self._stopped: threading.Event | None = None
+        self._stopped, self._beating = threading.Event(), threading.Lock()
         self._pid = 0
 
     def join(self, database: Database, study: int) -> None:
@@ -67,8 +67,7 @@ class Worker:
             return
         if self._pid != os.getpid():
             self._beat()
-        mine = {"of": self._study, "by": self._token, "end": self._end(now)}
-        self.replaced = not connection.execute(_RENEW, mine).rowcount
+        self._put_off(connection, now)
 
     def expired(self, connection: Connection, now: float) -> set[str]:
         """Names of the other workers whose lease has run out."""
@@ -88,16 +87,19 @@ class Worker:
 
     def leave(self) -> None:
         """End the heartbeat and the lease; a later transaction begins both anew."""
-        if self._stopped is not None:
-            self._stopped.set()
         inherited, self._pid = self._pid != os.getpid(), 0
         if self.name is None or self.lease is None or inherited:
             return
+        self._stopped.set()
         try:
-            with self._database.writing() as connection:
+            with self._beating, self._database.writing() as connection:
                 connection.execute(_RENEW, {"of": self._study, "by": self._token, "end": 0.0})
         except StorageError as error:  # it ends by itself
             logger.warning("The lease of worker %r could not be given up: %s", self.name, error)
+
+    def _put_off(self, connection: Connection, now: float) -> None:
+        mine = {"of": self._study, "by": self._token, "end": self._end(now)}
+        self.replaced = not connection.execute(_RENEW, mine).rowcount
 
     def _end(self, now: float) -> float | None:
         return None if self.lease is None else now + self.lease
@@ -107,20 +109,25 @@ class Worker:
         self._pid = os.getpid()
         if self.lease is None:
             return
-        self._stopped = threading.Event()
+        self._stopped, self._beating = threading.Event(), threading.Lock()  # another process may hold those it left
         weakref.finalize(self, self._stopped.set)
-        arguments = (weakref.ref(self), self._stopped, self.lease / 3)
+        arguments = (weakref.ref(self), self._stopped, self._beating, self.lease / 3)
         threading.Thread(target=_keep_beating, args=arguments, name="gpbo-lease", daemon=True).start()
 
 
-def _keep_beating(worker: weakref.ref[Worker], stopped: threading.Event, pause: float) -> None:
+def _keep_beating(
+    worker: weakref.ref[Worker], stopped: threading.Event, beating: threading.Lock, pause: float
+) -> None:
     while not stopped.wait(pause):
         one = worker()
         if one is None or one.replaced:
             return
         try:
-            with one._database.writing() as connection:
-                one.renew(connection, one._database.now(connection))
+            with beating:  # a beat under way ends before the lease is given up, and none comes after
+                if stopped.is_set():
+                    return
+                with one._database.writing() as connection:
+                    one._put_off(connection, one._database.now(connection))
         except StorageError as error:
             logger.warning("The lease of worker %r could not be renewed: %s", one.name, error)
         del one

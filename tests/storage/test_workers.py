@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -141,6 +142,24 @@ def test_a_closed_optimizer_begins_anew_when_it_is_used(path):
     assert opened(path).ask().ids == [2]  # the lease holds again
     opt.close()
     assert opened(path).ask().ids == [1]
+
+
+def test_a_heartbeat_under_way_does_not_outlive_the_close(path):
+    before = set(threading.enumerate())
+    opt = opened(path, worker="w", lease=0.6)
+    (trial,) = opt.ask()
+    (beating,) = set(threading.enumerate()) - before
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    time.sleep(0.5)  # a beat waits for the database
+    closing = threading.Thread(target=opt.close)
+    closing.start()
+    time.sleep(0.2)
+    holder.execute("COMMIT")
+    closing.join(10)
+    beating.join(10)
+    assert set(threading.enumerate()) <= before
+    assert opened(path).ask().ids == [trial.id]
 
 
 def test_no_lease_means_for_ever(path):
