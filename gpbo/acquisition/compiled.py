@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gpbo.models.compiled_objective import solve_factor
 from gpbo.models.compiled_posterior import whitened_rows
-from gpbo.numerics.rows import covariance_row, log_improvement
+from gpbo.numerics.rows import SUMS, covariance_row, log_improvement
 from gpbo.numerics.runtime import jit
 
 Array = NDArray[np.float64]
@@ -38,17 +38,35 @@ def moments(v: Array, beta: Array, scale: float, m: int) -> tuple[float, float]:
 
 
 @jit(fast={"reassoc", "contract", "nsz"})
-def input_gradient(coefficients: Array, slopes: Array, z: Array, inverse: Array, Z: Array, m: int, out: Array) -> None:
-    """Out = d/du of sum_i coefficients_i k(u, x_i), from the slopes of k."""
+def input_gradient(
+    kind: int, scale: float, coefficients: Array, slopes: Array, u: Array, inverse: Array, Z: Array, m: int, out: Array
+) -> None:
+    """Out = d/du of sum_i coefficients_i k(u, x_i), from the slopes of k; ``coefficients`` is used as scratch."""
+    d = u.shape[0]
+    if kind >= SUMS:
+        squared, difference, scratch, slope = np.empty(m), np.empty(m), np.empty(m), np.empty(m)
+        for k in range(d):
+            row = Z[d + k]
+            zk = u[k] * inverse[d + k]
+            for i in range(m):
+                difference[i] = row[i] - zk
+                squared[i] = difference[i] * difference[i]
+            covariance_row(kind - SUMS, scale * inverse[2 * d] / d, squared, scratch, slope, m)
+            s = 0.0
+            for i in range(m):
+                s += coefficients[i] * slope[i] * difference[i]
+            out[k] = s * inverse[d + k]
+    else:
+        out[:] = 0.0
     for i in range(m):
         coefficients[i] *= slopes[i]
-    for k in range(z.shape[0]):
+    for k in range(d):
         row = Z[k]
-        zk = z[k]
+        zk = u[k] * inverse[k]
         s = 0.0
         for i in range(m):
             s += coefficients[i] * (row[i] - zk)
-        out[k] = s * inverse[k]
+        out[k] += s * inverse[k]
 
 
 @jit()
@@ -162,7 +180,7 @@ def evaluate(
     if want:
         solve_factor(L, L.shape[0], most, V, R, True)
         for r in range(R):
-            input_gradient(V[r], W[r], U[r] * inverse, inverse, Z, ends[r], gradient[r])
+            input_gradient(kind, scale, V[r], W[r], U[r], inverse, Z, ends[r], gradient[r])
     return values
 
 
@@ -201,7 +219,17 @@ def condition_rows(
             t = U[r, k] * inverse[k] - Z[k, row]
             s += t * t
         squared[r] = s
-    covariance_row(kind, scale, squared, k_row, scratch, R)
+    share = inverse[2 * d] if kind >= SUMS else 0.0
+    covariance_row(kind % SUMS, scale * (1.0 - share), squared, k_row, scratch, R)
+    if kind >= SUMS:
+        part = np.empty(R)
+        for k in range(d):
+            for r in range(R):
+                t = U[r, k] * inverse[d + k] - Z[d + k, row]
+                squared[r] = t * t
+            covariance_row(kind - SUMS, scale * share / d, squared, part, scratch, R)
+            for r in range(R):
+                k_row[r] += part[r]
     for r in range(R):
         s = k_row[r]
         for i in range(row):

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from gpbo.models.compiled_objective import negative_log_posterior
 from gpbo.numerics.quasi_newton import quasi_newton_step, update_curvature
+from gpbo.numerics.rows import SUMS
 from gpbo.numerics.runtime import jit
 
 Array = NDArray[np.float64]
@@ -50,7 +51,7 @@ def maximise_posterior(
     """
     p = start.shape[0]
     d, n = X.shape
-    A, G, Z = np.empty((n, n)), np.empty((n, n)), np.empty((d, n))
+    A, G, Z = np.empty((n, n)), np.empty((n, n)), np.empty((2 * d if kind >= SUMS else d, n))
     x, x_try, s = np.empty(p), np.empty(p), np.empty(p)
     for i in range(p):
         x[i] = min(max(start[i], lower[i]), upper[i])

@@ -23,12 +23,13 @@ from gpbo.models.spec import Array, Spec
 from gpbo.numerics import available, one_thread
 from gpbo.numerics.batched_bfgs import minimise
 from gpbo.numerics.buckets import bucket
-from gpbo.numerics.rows import KINDS
+from gpbo.numerics.rows import KINDS, SUMS
 
 logger = logging.getLogger(__name__)
 
 _CPU = torch.device("cpu")
 _MUCH_NOISE = math.exp(-2.0)  # an eighth of the outcomes' variance
+_SUM = 0.3  # of the outputscale, with which a fit of sums starts
 _COLD, _WARM = 200, 60  # most line searches; a warm start that is not done by then goes on at the next refit
 
 
@@ -75,6 +76,25 @@ def fit(
     return found
 
 
+def fit_sums(problem: Problem, theta: Array, previous: Fit | None = None) -> Fit:
+    """Maximises the log posterior of a model with sums, from an earlier maximum or else from that without sums.
+
+    Compiled host path only.
+
+    Args:
+        problem: Specification and data; the specification has ``sums``.
+        theta: Hyperparameters of the same model without, shape (d + 3,).
+        previous: An earlier fit of the same specification, usually on fewer observations.
+    """
+    if previous is not None:
+        return _fit_host(problem, previous.theta, previous.curvature, _CPU, _WARM)
+    start = problem.spec.start()
+    start[: len(theta)] = theta
+    start[len(theta)] = theta[2] + math.log(_SUM)
+    lower, upper = problem.spec.bounds()
+    return _fit_host(problem, np.clip(start, lower, upper), None, _CPU, _COLD)
+
+
 def _known(problem: Problem) -> Array:
     n = len(problem.y)
     return np.full(n, np.nan) if problem.known is None else np.maximum(problem.known, MIN_KNOWN_NOISE)
@@ -83,7 +103,7 @@ def _known(problem: Problem) -> Array:
 def _fit_host(problem: Problem, start: Array, curvature: Array | None, device: torch.device, iterations: int) -> Fit:
     spec, n = problem.spec, len(problem.y)
     lower, upper = spec.bounds()
-    H = np.eye(spec.d + 3) if curvature is None else curvature.copy()
+    H = np.eye(spec.size) if curvature is None else curvature.copy()
     with one_thread():
         theta, value, evaluations = maximise_posterior(
             start,
@@ -95,7 +115,7 @@ def _fit_host(problem: Problem, start: Array, curvature: Array | None, device: t
             np.array(problem.y),
             _known(problem),
             spec.infer_noise,
-            KINDS[spec.kind],
+            KINDS[spec.kind] + SUMS * spec.sums,
             spec.priors(),
             iterations,
         )

@@ -15,7 +15,7 @@ from gpbo.models.exact import Problem
 from gpbo.models.spec import Array
 from gpbo.models.stationary import Stationary
 from gpbo.numerics import memory
-from gpbo.numerics.rows import KINDS
+from gpbo.numerics.rows import KINDS, SUMS
 
 _NO_SLOPES = np.empty((0, 0))
 NUGGET = 1e-10  # of the outputscale
@@ -32,8 +32,8 @@ class HostPosterior:
     Attributes:
         name, kind: Name and number of the kernel.
         scale, constant: Outputscale and mean.
-        inverse: Inverse lengthscales, shape (d,).
-        Z: Scaled inputs, one coordinate a row, shape (d, capacity).
+        inverse: Inverse lengthscales, shape (d,); with sums those of the sum and its share of the outputscale follow.
+        Z: Scaled inputs, one coordinate a row, shape (d, capacity), or with sums (2 d, capacity).
         L: Lower factor, C order, shape (capacity, capacity).
         beta: Shape (capacity,); zero in the rows of conditioned points, except for failed ones, which are believed to
             disappoint. Fantasies are kept by the acquisition.
@@ -58,13 +58,18 @@ class HostPosterior:
         """
         n, d = problem.X.shape
         self.name = problem.spec.kind
-        self.kind = KINDS[self.name]
+        self.kind = KINDS[self.name] + SUMS * problem.spec.sums
         self.scale, self.constant = math.exp(theta[2]), float(theta[0])
-        self.inverse: Array = np.exp(-theta[3:])
+        self.inverse: Array = np.exp(-theta[3 : 3 + d])
+        share = 0.0
+        if problem.spec.sums:
+            self.scale += math.exp(theta[3 + d])
+            share = math.exp(theta[3 + d]) / self.scale
+            self.inverse = np.concatenate([self.inverse, np.exp(-theta[4 + d :]), [share]])
         self.n = self.m = n
-        capacity = n + room
-        self.Z: Array = np.empty((d, capacity))
-        self.Z[:, :n] = problem.X.T * self.inverse[:, None]
+        capacity, rows = n + room, 2 * d if problem.spec.sums else d
+        self.Z: Array = np.empty((rows, capacity))
+        self.Z[:, :n] = np.tile(problem.X.T, (rows // d, 1)) * self.inverse[:rows, None]
         memory.claim(8 * capacity**2)
         self.L: Array = np.empty((capacity, capacity))
         self.beta: Array = np.zeros(capacity)
@@ -73,7 +78,7 @@ class HostPosterior:
         self._base = n
         inputs = np.ascontiguousarray(self.Z[:, :n])
         for jitter in (0.0, 1e-10, 1e-8, 1e-6):
-            if factorise(self.kind, inputs, self.scale, noise + jitter * self.scale, self.L, _NO_SLOPES):
+            if factorise(self.kind, inputs, self.scale, share, noise + jitter * self.scale, self.L, _NO_SLOPES):
                 break
         else:
             raise NotPositiveDefinite
@@ -180,7 +185,8 @@ class HostPosterior:
         return k
 
     def stationary(self) -> Stationary:
-        """The prior and the observed points, as tensors."""
+        """The prior and the observed points, as tensors; not with sums."""
+        assert self.kind < SUMS
         observed = torch.from_numpy(np.ascontiguousarray(self.Z[:, : self.n].T))
         return Stationary(self.name, self.scale, self.constant, torch.from_numpy(self.inverse), observed)
 

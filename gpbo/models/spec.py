@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,8 @@ class Spec:
     """An exact GP with a constant mean and a stationary ARD kernel, up to its data and hyperparameters.
 
     Hyperparameters are a vector theta = [mean, log noise, log outputscale, log lengthscales (d)]; the noise entry is
-    frozen at the lower bound when the noise is known, the outputscale entry at 0 when there is no outputscale.
+    frozen at the lower bound when the noise is known, the outputscale entry at 0 when there is no outputscale. With
+    sums, the outputscale and the lengthscales of the sum follow: [..., log outputscale, log lengthscales (d)].
 
     Attributes:
         kind: Kernel, one of ``gpbo_kernels.KINDS``.
@@ -51,6 +52,9 @@ class Spec:
         noise, scale, lengthscale: Priors.
         noise_bounds, scale_bounds, lengthscale_bounds: Bounds on the natural scale.
         initial_noise: Where a cold fit starts, natural scale.
+        sums: Whether the kernel is the one of all coordinates and, added to it, the mean over coordinates of the same
+            kernel on that coordinate alone, with an outputscale and lengthscales of its own; compiled host path only.
+        sum_lengthscale: Prior of those lengthscales.
     """
 
     kind: str
@@ -64,29 +68,32 @@ class Spec:
     scale_bounds: Bounds = _POSITIVE
     lengthscale_bounds: Bounds = _POSITIVE
     initial_noise: float = 1e-2
+    sums: bool = False
+    sum_lengthscale: Prior = field(default_factory=Prior)
+
+    @property
+    def size(self) -> int:
+        """Number of hyperparameters."""
+        return 2 * self.d + 4 if self.sums else self.d + 3
 
     def start(self) -> Array:
-        """Where a cold fit begins, shape (d + 3,): the prior mode of the lengthscales, unit outputscale."""
-        prior = self.lengthscale
-        if prior.family == "lognormal":
-            log_lengthscale = prior.a - prior.b**2
-        elif prior.family == "gamma" and prior.a > 1.0:
-            log_lengthscale = math.log((prior.a - 1.0) / prior.b)
-        else:
-            log_lengthscale = 0.5 * math.log(self.d) - 0.7
-        theta = np.zeros(self.d + 3)
+        """Where a cold fit begins, shape (size,): the prior mode of the lengthscales, unit outputscale."""
+        d = self.d
+        theta = np.zeros(self.size)
         theta[1] = math.log(self.initial_noise)
-        theta[3:] = log_lengthscale
+        theta[3 : 3 + d] = _log_mode(self.lengthscale, d)
+        theta[4 + d :] = _log_mode(self.sum_lengthscale, 1)
         lower, upper = self.bounds()
         return np.clip(theta, lower, upper)
 
     def bounds(self) -> tuple[Array, Array]:
-        """Lower and upper bounds of theta, each of shape (d + 3,); equal where an entry is frozen."""
-        lower, upper = np.full(self.d + 3, -np.inf), np.full(self.d + 3, np.inf)
+        """Lower and upper bounds of theta, each of shape (size,); equal where an entry is frozen."""
+        lower, upper = np.full(self.size, -np.inf), np.full(self.size, np.inf)
         for entries, (low, high) in (
             (slice(1, 2), self.noise_bounds if self.infer_noise else (1.0, 1.0)),
             (slice(2, 3), self.scale_bounds if self.scaled else (1.0, 1.0)),
             (slice(3, None), self.lengthscale_bounds),
+            (slice(3 + self.d, 4 + self.d), self.scale_bounds),  # nothing without sums
         ):
             # exp(+-46) = 1e+-20: far beyond any sensible hyperparameter, near enough to keep exp() finite
             lower[entries] = math.log(low) if low > 0.0 else -46.0
@@ -94,9 +101,19 @@ class Spec:
         return lower, upper
 
     def priors(self) -> Array:
-        """Priors of noise, outputscale and lengthscale as rows [family, a, b], shape (3, 3)."""
+        """Priors of noise, outputscale and lengthscale, and with sums of theirs, as rows [family, a, b]."""
         scale = self.scale if self.scaled else Prior()
-        return np.array([self.noise.row(), scale.row(), self.lengthscale.row()])
+        of_sums = (self.scale, self.sum_lengthscale) if self.sums else ()
+        return np.array([prior.row() for prior in (self.noise, scale, self.lengthscale, *of_sums)])
+
+
+def _log_mode(prior: Prior, d: int) -> float:
+    """Log of the lengthscale that a prior favours, on the natural scale."""
+    if prior.family == "lognormal":
+        return prior.a - prior.b**2
+    if prior.family == "gamma" and prior.a > 1.0:
+        return math.log((prior.a - 1.0) / prior.b)
+    return 0.5 * math.log(d) - 0.7
 
 
 def lengthscale_prior(d: int, deviation: float) -> Prior:
@@ -107,6 +124,11 @@ def lengthscale_prior(d: int, deviation: float) -> Prior:
         deviation: Standard deviation of the logarithm; theirs is sqrt(3).
     """
     return Prior("lognormal", math.sqrt(2.0) - 3.0 + 0.5 * math.log(d) + deviation**2, deviation)
+
+
+def with_sums(spec: Spec) -> Spec:
+    """The same with a sum of kernels on single coordinates; their lengthscales have the prior of one dimension."""
+    return replace(spec, sums=True, sum_lengthscale=lengthscale_prior(1, 1.0))
 
 
 def default_spec(kind: str, d: int, *, infer_noise: bool = True) -> Spec:

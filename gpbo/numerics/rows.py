@@ -23,6 +23,7 @@ _LOG_2PI = math.log(2.0 * math.pi)
 _INV_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 
 KINDS = {"rbf": 0, "matern52": 1, "matern32": 2, "matern12": 3}
+SUMS = 8  # added to a number: the kernel of all coordinates and a sum of the same kernel on each coordinate alone
 
 
 @jit(fast={"contract"})
@@ -93,6 +94,29 @@ def covariance_row(kind: int, scale: float, squared: Array, k: Array, slope: Arr
             slope[j] = k[j] / -squared[j] if squared[j] < 0.0 else 0.0
     else:
         raise ValueError("a kernel number that covariance_row does not know")
+
+
+@jit()
+def add_sums(kind: int, each: float, z: Array, Z: Array, start: int, k: Array, m: int) -> None:
+    """Adds to k[:m] the sum over coordinates of the covariance of z and the points of Z from ``start`` on.
+
+    Args:
+        kind: Number of the kernel on each coordinate.
+        each: Its outputscale.
+        z: Scaled coordinates of a point, shape (d,).
+        Z: Scaled coordinates of points, one coordinate a row, shape (d, >= start + m).
+        start, m: Which of them.
+        k: Shape (>= m,).
+    """
+    squared, part, scratch = np.empty(m), np.empty(m), np.empty(m)
+    for c in range(z.shape[0]):
+        row = Z[c]
+        for i in range(m):
+            t = z[c] - row[start + i]
+            squared[i] = t * t
+        covariance_row(kind, each, squared, part, scratch, m)
+        for i in range(m):
+            k[i] += part[i]
 
 
 @jit()

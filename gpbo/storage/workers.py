@@ -115,9 +115,7 @@ class Worker:
         threading.Thread(target=_keep_beating, args=arguments, name="gpbo-lease", daemon=True).start()
 
 
-def _keep_beating(
-    worker: weakref.ref[Worker], stopped: threading.Event, beating: threading.Lock, pause: float
-) -> None:
+def _keep_beating(worker: weakref.ref[Worker], stopped: threading.Event, beating: threading.Lock, pause: float) -> None:
     while not stopped.wait(pause):
         one = worker()
         if one is None or one.replaced:

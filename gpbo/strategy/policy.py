@@ -142,7 +142,7 @@ class Strategy:
                 else:
                     rows = np.vstack([rows, more])
                     used.append(name)
-                    refitted = fitted.refitted and fitted.carry is not self._surrogate.carry
+                    refitted = fitted.refitted and not self._surrogate.committed(fitted)
                     kernel, message = fitted.problem.spec.kind, fitted.message
                     self._surrogate.commit()
                 fit_seconds, search_seconds = searching - fitting, time.perf_counter() - searching
@@ -238,8 +238,11 @@ class Strategy:
         if affordable(n):  # what regions could not provide
             whole, missing = whole + missing, 0
         if whole:
+            summed = None
+            if q == 1 and best is not None and not hurry:
+                summed = self._surrogate.summed(fitted, np.vstack([data.pending, data.failed, also]))
             with one_thread(n < ALL_THREADS_FROM):
-                missing += composer.in_whole(posterior, best, baseline, X[order], whole, batch.candidates)
+                missing += composer.in_whole(summed or posterior, best, baseline, X[order], whole, batch.candidates)
         if batch.paths + missing:
             self._by_paths(composer, fitted, X[order], batch.paths + missing, batch.candidates, fitted.posterior.device)
         return np.array(composer.chosen.points), composer.described()

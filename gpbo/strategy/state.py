@@ -15,7 +15,7 @@ from gpbo.transforms import MAPS
 
 State: TypeAlias = dict[str, Any]
 
-_VERSION = 3
+_VERSION = 4
 
 
 def dump(carry: Carry | None) -> State | None:
@@ -26,7 +26,8 @@ def dump(carry: Carry | None) -> State | None:
     counts = {"n": carry.n, "held": carry.held, "compared": carry.compared, "refits": carry.refits}
     outliers = [[row, deviation.hex()] for row, deviation in carry.outliers]
     fitted = {"kind": carry.kind, "fits": fits, "chosen": _dump_fit(carry.chosen), "outliers": outliers}
-    return {"version": _VERSION, **counts, **fitted}
+    sums = None if carry.sums is None else _dump_fit(carry.sums)
+    return {"version": _VERSION, **counts, **fitted, "sums": sums, "summed": carry.summed}
 
 
 def load(state: Mapping[str, Any] | None, kernels: tuple[str, ...], dim: int) -> Carry | None:
@@ -37,10 +38,12 @@ def load(state: Mapping[str, Any] | None, kernels: tuple[str, ...], dim: int) ->
     """
     if state is None or state.get("version") != _VERSION or not _fits_known(state["fits"], kernels):
         return None
-    fits = {kind: _load_fit(fit, dim) for kind, fit in state["fits"].items()}
+    fits = {kind: _load_fit(fit, dim + 3) for kind, fit in state["fits"].items()}
     n, held, compared, refits = (int(state[name]) for name in ("n", "held", "compared", "refits"))
     outliers = tuple((int(row), float.fromhex(deviation)) for row, deviation in state["outliers"])
-    return Carry(n, held, compared, refits, state["kind"], fits, _load_fit(state["chosen"], dim), outliers)
+    chosen = _load_fit(state["chosen"], dim + 3)
+    sums = None if state["sums"] is None else _load_fit(state["sums"], 2 * dim + 4)
+    return Carry(n, held, compared, refits, state["kind"], fits, chosen, outliers, sums, int(state["summed"]))
 
 
 def _fits_known(names: Iterable[str], kernels: tuple[str, ...]) -> bool:
@@ -57,12 +60,12 @@ def _dump_fit(fit: Fit) -> State:
     }
 
 
-def _load_fit(fit: Mapping[str, Any], dim: int) -> Fit:
-    theta = _load_array(fit["theta"], (dim + 3,))
-    if len(theta) > MOST_CURVATURE:
-        curvature = np.diag(_load_array(fit["curvature"], (dim + 3,)))
+def _load_fit(fit: Mapping[str, Any], size: int) -> Fit:
+    theta = _load_array(fit["theta"], (size,))
+    if size > MOST_CURVATURE:
+        curvature = np.diag(_load_array(fit["curvature"], (size,)))
     else:
-        curvature = _load_array(fit["curvature"], (dim + 3, dim + 3))
+        curvature = _load_array(fit["curvature"], (size, size))
     return Fit(theta, curvature, float.fromhex(fit["log_posterior"]), int(fit["evaluations"]))
 
 

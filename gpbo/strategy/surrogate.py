@@ -22,6 +22,7 @@ from gpbo.models.spec import Array, default_spec
 from gpbo.models.torch_posterior import TorchPosterior
 from gpbo.numerics import ALL_THREADS_FROM, available, memory, one_thread
 from gpbo.numerics.graphs import GRAPHS
+from gpbo.strategy import sums
 from gpbo.strategy.regimes import EXACT, most_modelled
 from gpbo.strategy.subsets import Rows, leading, modelled, thinned
 from gpbo.transforms import MAPS, OutcomeMap
@@ -49,6 +50,8 @@ class Carry:
         fits: The last fit of every candidate, to at most ``_SELECT_ON`` observations.
         chosen: The fit of ``kind`` to at most ``_FIT_ON`` observations.
         outliers: Rows taken for outliers, each with the standard deviation of its noise on the user's scale.
+        sums: The last fit of ``kind`` with sums; None where there was none since that was another.
+        summed: Refits at that time.
     """
 
     n: int
@@ -59,6 +62,8 @@ class Carry:
     fits: dict[str, Fit]
     chosen: Fit
     outliers: Outliers = ()
+    sums: Fit | None = None
+    summed: int = 0
 
     def same_as(self, other: Carry | None) -> bool:
         """Whether the next fit would start from the very same numbers."""
@@ -66,8 +71,11 @@ class Carry:
             other is not None
             and (self.n, self.held, self.compared) == (other.n, other.held, other.compared)
             and (self.refits, self.kind, self.outliers) == (other.refits, other.kind, other.outliers)
+            and self.summed == other.summed
             and self.fits.keys() == other.fits.keys()
             and _same(self.chosen, other.chosen)
+            and (self.sums is None) == (other.sums is None)
+            and (self.sums is None or other.sums is None or _same(self.sums, other.sums))
             and all(_same(fit, other.fits[kind]) for kind, fit in self.fits.items())
         )
 
@@ -134,11 +142,20 @@ class Surrogate:
         self._exact = exact  # observations up to which the factor holds all of them
         self.carry: Carry | None = None
         self._current: tuple[int, torch.device, int, Fitted] | None = None
+        self._committed: Fitted | None = None
+        self._summed: tuple[Fitted, Fit] | None = None
 
     def commit(self) -> None:
         """Makes the current model the one that later fits start from."""
         if self._current is not None:
-            self.carry = self._current[3].carry
+            self._committed = fitted = self._current[3]
+            self.carry = fitted.carry
+            if self._summed is not None and self._summed[0] is fitted:
+                self.carry = replace(fitted.carry, sums=self._summed[1], summed=fitted.carry.refits)
+
+    def committed(self, fitted: Fitted) -> bool:
+        """Whether this is the model that was committed last."""
+        return fitted is self._committed
 
     def forget(self) -> None:
         """Drops the current model, not what later fits start from: its device is lost."""
@@ -177,6 +194,22 @@ class Surrogate:
             fitted = self._refitted(data, infer, carry, device, due)
         self._current = (n, device, period, fitted)
         return fitted
+
+    def summed(self, fitted: Fitted, avoid: Array) -> Posterior | None:
+        """The model for a single point, with sums over single parameters; None where it has no use (``sums``).
+
+        Args:
+            fitted: What :meth:`get` returned last.
+            avoid: Points under way and failed, shape (k, d).
+        """
+        problem, carry, last = sums.summed(fitted.problem), fitted.carry, self.carry
+        if problem is None or not available():
+            return None
+        known = None if last is None or last.kind != carry.kind else last.sums
+        if known is None or last is None or last.summed != carry.refits:
+            known = sums.refitted(problem, fitted.theta, known, cold=carry.refits % _COLD_EVERY == 0)
+        self._summed = fitted, known
+        return sums.usable(problem, known, avoid)
 
     def _problem(
         self, data: Data, rows: Rows, infer: bool, outcome_map: OutcomeMap, kernel: str, known_outliers: Outliers = ()
@@ -328,6 +361,8 @@ class Surrogate:
         compared = n if due or carry is None else carry.compared
         fits, chosen = {name: _kept(each) for name, each in fits.items()}, _kept(chosen)
         state = Carry(n, held, compared, refits, name, fits, chosen, accidents)
+        if carry is not None and carry.kind == name:
+            state = replace(state, sums=carry.sums, summed=carry.summed)
         return Fitted(problem, rows, chosen.theta, outcome_map, posterior, state, True, message)
 
     def _suspicious(self, data: Data, infer: bool, carry: Carry, device: torch.device) -> bool:

@@ -109,7 +109,7 @@ def test_factors_and_solves_beyond_two_to_the_31_entries_are_those_of_a_small_ma
     Z, noise, none = rng.random((3, n)), np.full(n, 1e-3), np.empty((0, 0))
     near, y = np.empty((n, n)), rng.standard_normal((1, n))
     for A in (near, far):
-        assert factorise(1, Z, 1.0, noise, A, none)
+        assert factorise(1, Z, 1.0, 0.0, noise, A, none)
     np.testing.assert_array_equal(np.tril(far[:, :n]), np.tril(near))
     for transpose in (False, True):
         rows[0, :n] = y[0]

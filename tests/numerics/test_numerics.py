@@ -158,7 +158,7 @@ def test_an_edit_of_a_file_that_others_inline_is_seen(tmp_path):
     script = (
         "import numpy as np\n"
         "from gpbo.models.compiled_objective import factorise\n"
-        "A = np.zeros((2, 2)); factorise(1, np.array([[0.0, 1.0]]), 1.0, np.zeros(2), A, np.empty((0, 0)))\n"
+        "A = np.zeros((2, 2)); factorise(1, np.array([[0.0, 1.0]]), 1.0, 0.0, np.zeros(2), A, np.empty((0, 0)))\n"
         "print(A[1, 0])"
     )
 

@@ -9,7 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.optimization.ingredients import averaging, doubt, draws, hedge, maps, margin, stall, warping
+from benchmarks.optimization.ingredients import (
+    averaging,
+    doubt,
+    draws,
+    endgame,
+    escape,
+    hedge,
+    maps,
+    margin,
+    noises,
+    predictive,
+    sampled,
+    stall,
+    warping,
+)
 from benchmarks.optimization.ingredients.patches import Patches, replaced
 from gpbo import Space
 from gpbo.models import spec as spec_module
@@ -209,6 +223,16 @@ def _no_outliers(patches: Patches) -> None:
 _FLOOR: Bounds = (1e-4, 10.0)
 _LENGTH, _WIDTH = math.sqrt(2.0) - 3.0, math.sqrt(3.0)  # those in the engine that rows are paired with, d = 1
 
+
+def _turns(least: int, times: int = 3, most: int = 24) -> Change:
+    """Every second single point fills the space up to so many points."""
+
+    def still_spread(asked: int, start: int, n_params: int) -> bool:
+        return start <= asked < max(least, min(most, times * n_params)) and (asked - start) % 2 == 1
+
+    return lambda patches: patches.set(policy, "still_spread", still_spread)
+
+
 INGREDIENTS: dict[str, Ingredient] = {
     "matern52": Ingredient("kernel", "Matern-5/2 only", _nothing, EVERYWHERE, _kernel("matern52")),
     "rbf": Ingredient("kernel", "RBF only", _nothing, SINGLE, _kernel("rbf")),
@@ -237,6 +261,9 @@ INGREDIENTS: dict[str, Ingredient] = {
     ),
     "noise_floor_1e-6": Ingredient("noise prior", "from 1e-6 on", _spec(noise_bounds=(1e-6, 10.0))),
     "noise_flat": Ingredient("noise prior", "none", _spec(noise=Prior()), (*SINGLE, "noisy")),
+    "noise_flat_2": Ingredient("noise prior", "none for every second point", noises.every(2), EVERYWHERE),
+    "noise_flat_3": Ingredient("noise prior", "none for every third point", noises.every(3), EVERYWHERE),
+    "noise_flat_4": Ingredient("noise prior", "none for every fourth point", noises.every(4), EVERYWHERE),
     "no_outputscale": Ingredient("outputscale", "none", _spec(scaled=False)),
     "outputscale_1": Ingredient(
         "outputscale", "prior mode 1, not exp(-4)", _spec(scale=_log_normal(0.0, 2.0)), (*SINGLE, "noisy")
@@ -309,6 +336,21 @@ INGREDIENTS: dict[str, Ingredient] = {
     "margin_settled_high": Ingredient(
         "exploration", "every second ask while gains are small", margin.every(2, 1.0, settled=True), EVERYWHERE
     ),
+    "endgame_2": Ingredient("exploitation", "the highest mean for the last two points", endgame.last(2)),
+    "endgame_6": Ingredient("exploitation", "the highest mean for the last six", endgame.last(6)),
+    "sampled_model": Ingredient("averaging", "map and kernel drawn by evidence", sampled.by_evidence, EVERYWHERE),
+    "escape_spread_3": Ingredient("stall", "a", escape.by_spread(3, 1e-3), EVERYWHERE),
+    "escape_spread_2": Ingredient("stall", "a", escape.by_spread(2, 1e-3), EVERYWHERE),
+    "strict_spread_3": Ingredient("stall", "a", escape.by_spread(3, 1e-6), EVERYWHERE),
+    "strict_spread_2": Ingredient("stall", "a", escape.by_spread(2, 1e-6), EVERYWHERE),
+    "strict_plain_2": Ingredient("stall", "a", escape.by_margin(2, 1e-6, 0.1, plain=True), EVERYWHERE),
+    "strict_high_2": Ingredient("stall", "a", escape.by_margin(2, 1e-6, 0.3, plain=False), EVERYWHERE),
+    "turns_10": Ingredient("initial design", "up to ten points at least", _turns(10), EVERYWHERE),
+    "turns_14": Ingredient("initial design", "up to 14 at least", _turns(14), EVERYWHERE),
+    "turns_4": Ingredient("initial design", "up to four a parameter", _turns(12, 4, 40), EVERYWHERE),
+    "turns_none": Ingredient("initial design", "none", _turns(0, 0), EVERYWHERE),
+    "predictive": Ingredient("evidence", "leave-one-out predictions instead", predictive.chosen(1.0), EVERYWHERE),
+    "predictive_half": Ingredient("evidence", "half of it leave-one-out", predictive.chosen(0.5), EVERYWHERE),
     "thompson": Ingredient("acquisition", "a sample path's optimum instead of LogEI", _thompson, (*SINGLE, "noisy")),
     "no_step": Ingredient(
         "plateaus",

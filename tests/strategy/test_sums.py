@@ -1,0 +1,118 @@
+"""Single points from a model with sums over single parameters: when, from what, and the same after a reload."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from gpbo import Space
+from gpbo.models.host_posterior import HostPosterior
+from gpbo.numerics import available
+from gpbo.numerics.rows import SUMS
+from gpbo.strategy import Settings, Strategy, sums
+from gpbo.strategy import surrogate as surrogate_module
+
+pytestmark = pytest.mark.skipif(not available(), reason="numba is not there")
+CPU = torch.device("cpu")
+NONE = np.empty((0, 3))
+
+
+def strategy(space, **settings):
+    return Strategy(space, Settings(**settings), 0)
+
+
+@pytest.fixture
+def used(monkeypatch):
+    """The models with sums that a suggestion came from."""
+    models = []
+    original = surrogate_module.Surrogate.summed
+
+    def summed(*arguments):
+        models.append(original(*arguments))
+        return models[-1]
+
+    monkeypatch.setattr(surrogate_module.Surrogate, "summed", summed)
+    return models
+
+
+@pytest.mark.parametrize(("n", "expected"), [(19, False), (20, True), (200, True), (201, False)])
+def test_sums_need_values_enough_and_not_too_many(box, snapshot, n, expected):
+    surrogate = strategy(box)._surrogate
+    model = surrogate.summed(surrogate.get(snapshot(box, n), CPU), NONE)
+    assert (model is not None) == expected
+    assert model is None or (isinstance(model, HostPosterior) and model.kind >= SUMS)
+
+
+def test_a_single_point_comes_from_sums(box, snapshot, used):
+    strategy(box).suggest(snapshot(box), 1, 0)
+    assert len(used) == 1
+    assert used[0] is not None
+
+
+def test_batches_do_not(box, snapshot, used):
+    strategy(box).suggest(snapshot(box), 2, 0)
+    assert not used
+
+
+@pytest.mark.parametrize("noise", [np.full(20, 0.1), np.where(np.arange(20) < 3, 0.1, np.nan)], ids=["all", "some"])
+def test_told_noise_does_without(box, snapshot, used, noise):
+    strategy(box).suggest(snapshot(box, noise=noise), 1, 0)
+    assert all(model is None for model in used)
+
+
+def test_one_parameter_does_without(snapshot, used):
+    line = Space.from_bounds([0.0], [1.0])
+    X = np.random.default_rng(0).random((20, 1))
+    strategy(line).suggest(snapshot(line, X=X, y=np.sin(5 * X[:, 0])), 1, 0)
+    assert used == [None]
+
+
+def test_without_compiled_code_there_are_none(box, snapshot, used, monkeypatch):
+    monkeypatch.setattr(surrogate_module, "available", lambda: False)
+    strategy(box).suggest(snapshot(box), 1, 0)
+    assert used == [None]
+
+
+def test_an_outcome_that_is_known_for_sure_keeps_nothing_away(box, snapshot):
+    one = strategy(box)
+    data = snapshot(box, 25)  # a sum, and without noise
+    fitted = one._surrogate.get(data, CPU)
+    near = data.X[:1] + 1e-6
+    assert one._surrogate.summed(fitted, near) is None
+    assert one._surrogate.summed(fitted, NONE) is not None
+
+
+def test_a_study_goes_on_bit_for_bit_after_a_reload(box, snapshot):
+    one = strategy(box)
+    for n in range(20, 30):
+        one.suggest(snapshot(box, n), 1, n)
+    other = strategy(box)
+    other.restore_state(json.loads(json.dumps(one.carry_state())))
+    assert other._surrogate.carry.sums is not None
+    for n in (29, 30, 31):  # the same observations once more, and others
+        data = snapshot(box, n)
+        np.testing.assert_array_equal(one.suggest(data, 1, 50 + n)[0], other.suggest(data, 1, 50 + n)[0])
+
+
+def test_looks_at_the_model_change_nothing(box, snapshot):
+    one, other = strategy(box), strategy(box)
+    for n in (21, 25):
+        data = snapshot(box, n)
+        one.predict(data, data.X)
+        one.suggest(data, 2, n)
+        other.suggest(data, 2, n)
+        np.testing.assert_array_equal(one.suggest(data, 1, 9)[0], other.suggest(data, 1, 9)[0])
+
+
+def test_a_singular_model_with_sums_is_done_without(box, snapshot, used, monkeypatch):
+    def singular(*arguments, **named):
+        raise sums.NotPositiveDefinite
+
+    monkeypatch.setattr(sums, "HostPosterior", singular)
+    rows, report = strategy(box).suggest(snapshot(box), 1, 0)
+    assert used == [None]
+    assert rows.shape == (1, 3)
+    assert report.strategy == "LogEI"
