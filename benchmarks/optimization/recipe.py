@@ -1,13 +1,14 @@
 """What each ingredient of the engine's recipe brings: runs every change of ``ingredients`` and writes the table.
 
 ``python -m benchmarks.optimization.recipe --jobs 4`` runs what has no line yet, on the tuning halves of the suites;
-``--only report`` writes results/recipe/REPORT.md from the lines that are there.
+``--only report`` writes results/recipe/REPORT.md from the lines that are there. An engine that has changed much gets a
+folder of its own, so that every row is paired with the engine that it changes.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.optimization import compare, run
@@ -17,6 +18,10 @@ from benchmarks.optimization.suites import select
 from benchmarks.record import Line
 
 FOLDER = run.RESULTS / "recipe"
+ENGINES = {  # the last is where new lines go
+    FOLDER: "the engine before the longer start and the narrower prior of lengthscales",
+    FOLDER / "second": "the engine with these, before sums over single parameters",
+}
 SEEDS = {"sequential": 3, "bbob": 1, "mixed": 3, "noisy": 3, "tuning": 3, "long": 1}
 
 
@@ -25,30 +30,50 @@ def run_all(names: Sequence[str], suites: Sequence[str], jobs: int, seeds: int |
     for suite in suites:
         variants = [f"{name}=ingredient:{name}" for name in names if suite in INGREDIENTS[name].suites]
         count = str(seeds or SEEDS[suite])
-        options = ["--suite", suite, "--half", "tune", "--seeds", count, "--jobs", str(jobs), "--out", str(FOLDER)]
+        options = [
+            "--suite",
+            suite,
+            "--half",
+            "tune",
+            "--seeds",
+            count,
+            "--jobs",
+            str(jobs),
+            "--out",
+            str([*ENGINES][-1]),
+        ]
         run.main([*options, "--providers", BASELINE, "--variant", *variants] if variants else options)
 
 
-def markdown(lines: Sequence[Line]) -> str:
-    """The text of the report."""
-    return "\n".join(_report(lines)) + "\n"
+def markdown(engines: Mapping[str, Sequence[Line]]) -> str:
+    """The text of the report.
+
+    Args:
+        engines: The lines that belong to each engine, by what it is.
+    """
+    return "\n".join(_report(engines)) + "\n"
 
 
-def _report(lines: Sequence[Line]) -> Iterator[str]:
+def _report(engines: Mapping[str, Sequence[Line]]) -> Iterator[str]:
     yield "# What the ingredients of the recipe bring"
     yield ""
     yield "Made by `python -m benchmarks.optimization.recipe` from the lines beside it, all on members for tuning. Each"
     yield "row is the engine with one change, paired by problem and seed with the engine as it is: the mean difference"
     yield "of log10 final regret, clipped to a decade either way, and its 90 % interval (problems and seeds drawn"
     yield "again). **Above zero: the change is worse**, so what is in the engine helps. *Half* is the same after half"
-    yield "of the budget; *families* names those in which the interval leaves zero out."
-    yield ""
-    for provider in sorted({line["provider"] for line in lines}):
-        if provider == BASELINE:
-            commits = sorted({line["commit"] for line in lines if line["provider"] == provider})
-            yield f"Engine: commit {', '.join(commits)}; {len(lines)} runs in all. What is marked as in the engine"
-            yield "since went in because of its row here and is not in the engine that the rows are paired with."
-            yield ""
+    yield "of the budget; *families* names those in which the interval leaves zero out. What is marked as in the engine"
+    yield "since went in because of its row here and is not in the engine that the rows are paired with."
+    for what, lines in engines.items():
+        commits = sorted({line["commit"] for line in lines if line["provider"] == BASELINE})
+        yield ""
+        yield f"## Paired with {what}"
+        yield ""
+        yield f"Commit {', '.join(commits)}; {len(lines)} runs in all."
+        yield ""
+        yield from _table(lines)
+
+
+def _table(lines: Sequence[Line]) -> Iterator[str]:
     baseline = [line for line in lines if line["provider"] == BASELINE]
     yield "| ingredient | change | suite | problems | runs | D | 90 % interval | half | won/tied/lost | families |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
@@ -87,7 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
         run_all(options.ingredients, options.suites, options.jobs, options.seeds)
     if options.only != "run":
         path: Path = FOLDER / "REPORT.md"
-        path.write_text(markdown(run.read(FOLDER)))
+        path.write_text(markdown({what: run.read(folder) for folder, what in ENGINES.items()}))
         print(path)
 
 

@@ -12,6 +12,9 @@
 | fewer than 64 | a quarter | the rest | – |
 | 64 and more | a fifth | a fifth | the rest |
 
+For a single point, LogEI of the whole space is that of a model with sums over single parameters as long as ``sums`` has
+a use for one.
+
 The second table holds up to 4,000 observations. Beyond, where LogEI of the whole space is too dear, its share goes to
 the regions by half and to the paths by half. Without regions (few, noisy or tied observations) their share is LogEI's.
 

@@ -115,6 +115,6 @@ def test_the_table_has_a_row_for_each_change_that_was_run():
         for name in ("gpbo", "starts_4")
         for seed in range(2)
     ]
-    text = recipe.markdown(lines)
+    text = recipe.markdown({"the engine": lines})
     (row,) = [line for line in text.splitlines() if "| 4 starts instead of 16 |" in line]
     assert row.split("|")[3:6] == [" sequential ", " 1 ", " 2 "]

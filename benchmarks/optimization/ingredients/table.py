@@ -18,7 +18,6 @@ from benchmarks.optimization.ingredients import (
     hedge,
     maps,
     margin,
-    noises,
     predictive,
     sampled,
     stall,
@@ -36,6 +35,7 @@ from gpbo.transforms import OutcomeMap
 Change = Callable[[Patches], None]
 SINGLE = ("sequential", "bbob")
 EVERYWHERE = (*SINGLE, "mixed", "noisy", "tuning")
+LONG = (*EVERYWHERE, "long")
 
 
 @dataclass(frozen=True)
@@ -237,6 +237,9 @@ INGREDIENTS: dict[str, Ingredient] = {
     "matern52": Ingredient("kernel", "Matern-5/2 only", _nothing, EVERYWHERE, _kernel("matern52")),
     "rbf": Ingredient("kernel", "RBF only", _nothing, SINGLE, _kernel("rbf")),
     "averaged_kernels": Ingredient("kernel", "LogEI averaged over both, by evidence", averaging.over_kernels),
+    "sums": Ingredient(
+        "kernel", "plus sums over single parameters, for single points (in the engine since)", _nothing, EVERYWHERE
+    ),
     "averaged_8": Ingredient(
         "averaging", "LogEI averaged over 8 draws of the hyperparameters", averaging.over_hyperparameters
     ),
@@ -244,6 +247,15 @@ INGREDIENTS: dict[str, Ingredient] = {
     "drawn": Ingredient("averaging", "the same, searched by the engine", draws.every(1), EVERYWHERE),
     "drawn_half": Ingredient("averaging", "the same for every second ask", draws.every(2), EVERYWHERE),
     "drawn_third": Ingredient("averaging", "for every third", draws.every(3), EVERYWHERE),
+    "sampled_model": Ingredient(
+        "averaging", "outcome map and kernel drawn by evidence", sampled.by_evidence, EVERYWHERE
+    ),
+    "predictive": Ingredient(
+        "evidence", "outcome map and kernel by leave-one-out prediction", predictive.chosen(1.0), EVERYWHERE
+    ),
+    "predictive_half": Ingredient(
+        "evidence", "by half of it and half of the evidence", predictive.chosen(0.5), EVERYWHERE
+    ),
     "noise_botorch": Ingredient(
         "noise prior",
         "LogNormal(-4, 1) from 1e-4 on",
@@ -261,9 +273,6 @@ INGREDIENTS: dict[str, Ingredient] = {
     ),
     "noise_floor_1e-6": Ingredient("noise prior", "from 1e-6 on", _spec(noise_bounds=(1e-6, 10.0))),
     "noise_flat": Ingredient("noise prior", "none", _spec(noise=Prior()), (*SINGLE, "noisy")),
-    "noise_flat_2": Ingredient("noise prior", "none for every second point", noises.every(2), EVERYWHERE),
-    "noise_flat_3": Ingredient("noise prior", "none for every third point", noises.every(3), EVERYWHERE),
-    "noise_flat_4": Ingredient("noise prior", "none for every fourth point", noises.every(4), EVERYWHERE),
     "no_outputscale": Ingredient("outputscale", "none", _spec(scaled=False)),
     "outputscale_1": Ingredient(
         "outputscale", "prior mode 1, not exp(-4)", _spec(scale=_log_normal(0.0, 2.0)), (*SINGLE, "noisy")
@@ -330,27 +339,42 @@ INGREDIENTS: dict[str, Ingredient] = {
     "stalled_spread_3": Ingredient("stall", "every third point space-filling", stall.spread(3)),
     "stalled_spread_late": Ingredient("stall", "every second, after twice as long", stall.spread(2, 2.0)),
     "stalled_spread_later": Ingredient("stall", "every second, after three times as long", stall.spread(2, 3.0)),
+    "escape_spread_3": Ingredient(
+        "stall",
+        "every third point space-filling while five and more gain less than a thousandth",
+        escape.by_spread(3, 1e-3),
+        EVERYWHERE,
+    ),
+    "escape_spread_2": Ingredient("stall", "every second", escape.by_spread(2, 1e-3), EVERYWHERE),
+    "escape_plain_3": Ingredient(
+        "stall",
+        "then every third by improvement of a tenth of a deviation, without an outcome map",
+        escape.by_margin(3, 1e-3, 0.1, plain=True),
+        EVERYWHERE,
+    ),
+    "escape_high_3": Ingredient(
+        "stall", "by three tenths, with the map", escape.by_margin(3, 1e-3, 0.3, plain=False), EVERYWHERE
+    ),
+    "strict_spread_3": Ingredient(
+        "stall", "every third space-filling while they gain less than a millionth", escape.by_spread(3, 1e-6), LONG
+    ),
+    "strict_spread_2": Ingredient("stall", "every second", escape.by_spread(2, 1e-6), LONG),
+    "strict_plain_2": Ingredient(
+        "stall", "by improvement of a tenth, without a map", escape.by_margin(2, 1e-6, 0.1, plain=True), LONG
+    ),
+    "strict_high_2": Ingredient(
+        "stall", "by three tenths, with the map", escape.by_margin(2, 1e-6, 0.3, plain=False), LONG
+    ),
+    "endgame_2": Ingredient(
+        "budget known", "the highest mean, not improvement, for the last two points", endgame.last(2)
+    ),
+    "endgame_6": Ingredient("budget known", "for the last six", endgame.last(6)),
     "margin_3_high": Ingredient(
         "exploration", "improvement by a standard deviation, every third ask", margin.every(3, 1.0), EVERYWHERE
     ),
     "margin_settled_high": Ingredient(
         "exploration", "every second ask while gains are small", margin.every(2, 1.0, settled=True), EVERYWHERE
     ),
-    "endgame_2": Ingredient("exploitation", "the highest mean for the last two points", endgame.last(2)),
-    "endgame_6": Ingredient("exploitation", "the highest mean for the last six", endgame.last(6)),
-    "sampled_model": Ingredient("averaging", "map and kernel drawn by evidence", sampled.by_evidence, EVERYWHERE),
-    "escape_spread_3": Ingredient("stall", "a", escape.by_spread(3, 1e-3), EVERYWHERE),
-    "escape_spread_2": Ingredient("stall", "a", escape.by_spread(2, 1e-3), EVERYWHERE),
-    "strict_spread_3": Ingredient("stall", "a", escape.by_spread(3, 1e-6), EVERYWHERE),
-    "strict_spread_2": Ingredient("stall", "a", escape.by_spread(2, 1e-6), EVERYWHERE),
-    "strict_plain_2": Ingredient("stall", "a", escape.by_margin(2, 1e-6, 0.1, plain=True), EVERYWHERE),
-    "strict_high_2": Ingredient("stall", "a", escape.by_margin(2, 1e-6, 0.3, plain=False), EVERYWHERE),
-    "turns_10": Ingredient("initial design", "up to ten points at least", _turns(10), EVERYWHERE),
-    "turns_14": Ingredient("initial design", "up to 14 at least", _turns(14), EVERYWHERE),
-    "turns_4": Ingredient("initial design", "up to four a parameter", _turns(12, 4, 40), EVERYWHERE),
-    "turns_none": Ingredient("initial design", "none", _turns(0, 0), EVERYWHERE),
-    "predictive": Ingredient("evidence", "leave-one-out predictions instead", predictive.chosen(1.0), EVERYWHERE),
-    "predictive_half": Ingredient("evidence", "half of it leave-one-out", predictive.chosen(0.5), EVERYWHERE),
     "thompson": Ingredient("acquisition", "a sample path's optimum instead of LogEI", _thompson, (*SINGLE, "noisy")),
     "no_step": Ingredient(
         "plateaus",
@@ -384,6 +408,10 @@ INGREDIENTS: dict[str, Ingredient] = {
     "alternate_narrow": Ingredient(
         "initial design", "the same with the narrow lengthscale prior (in the engine since)", _narrow, EVERYWHERE
     ),
+    "turns_10": Ingredient(
+        "initial design", "every second point space-filling up to ten at least", _turns(10), EVERYWHERE
+    ),
+    "turns_14": Ingredient("initial design", "up to 14 at least", _turns(14), EVERYWHERE),
     "observed_best": Ingredient(
         "noise",
         "improvement on the best observation",
