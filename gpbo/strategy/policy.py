@@ -240,7 +240,8 @@ class Strategy:
         if whole:
             summed = None
             if q == 1 and best is not None and not hurry:
-                summed = self._surrogate.summed(fitted, np.vstack([data.pending, data.failed, also]))
+                avoid = np.vstack([data.pending, data.failed, also])
+                summed = memory.unless_refused(partial(self._surrogate.summed, fitted, avoid), "no model with sums")
             with one_thread(n < ALL_THREADS_FROM):
                 missing += composer.in_whole(summed or posterior, best, baseline, X[order], whole, batch.candidates)
         if batch.paths + missing:
