@@ -21,8 +21,9 @@ from gpbo.models.host_posterior import HostPosterior, NotPositiveDefinite
 from gpbo.models.spec import Array, with_sums
 from gpbo.numerics import one_thread
 
-MOST = 200  # observations, up to which every ask refits
-_LARGEST = 64  # hyperparameters
+MOST = 100  # observations; beyond, a fit costs more than all else that an ask does
+_LARGEST = 28  # hyperparameters, for the same reason: 12 dimensions
+_OFTEN = 60  # observations up to which every refit of the study's model brings one of this; beyond, every second
 _ENOUGH = 2  # observations a hyperparameter: with fewer, irrelevant parameters are taken for relevant ones
 _SURE = 1e-6  # share of a variance a priori below which an outcome counts as known
 
@@ -34,6 +35,11 @@ def summed(problem: Problem) -> Problem | None:
     if problem.known is not None or spec.d == 1 or spec.size > _LARGEST or few or len(problem.y) > MOST:
         return None
     return replace(problem, spec=spec)
+
+
+def due(n: int, since: int) -> bool:
+    """Whether to refit with n observations, after so many refits of the study's model."""
+    return since >= (1 if n <= _OFTEN else 2)
 
 
 def refitted(problem: Problem, theta: Array, last: Fit | None, *, cold: bool) -> Fit:

@@ -51,7 +51,7 @@ class Carry:
         chosen: The fit of ``kind`` to at most ``_FIT_ON`` observations.
         outliers: Rows taken for outliers, each with the standard deviation of its noise on the user's scale.
         sums: The last fit of ``kind`` with sums; None where there was none since that was another.
-        summed: Refits at that time.
+        summed: Refits at the time of that.
     """
 
     n: int
@@ -143,7 +143,7 @@ class Surrogate:
         self.carry: Carry | None = None
         self._current: tuple[int, torch.device, int, Fitted] | None = None
         self._committed: Fitted | None = None
-        self._summed: tuple[Fitted, Fit] | None = None
+        self._summed: tuple[Fitted, Fit, int] | None = None  # a model, its fit with sums and the refits at that fit
 
     def commit(self) -> None:
         """Makes the current model the one that later fits start from."""
@@ -151,7 +151,7 @@ class Surrogate:
             self._committed = fitted = self._current[3]
             self.carry = fitted.carry
             if self._summed is not None and self._summed[0] is fitted:
-                self.carry = replace(fitted.carry, sums=self._summed[1], summed=fitted.carry.refits)
+                self.carry = replace(fitted.carry, sums=self._summed[1], summed=self._summed[2])
 
     def committed(self, fitted: Fitted) -> bool:
         """Whether this is the model that was committed last."""
@@ -205,10 +205,11 @@ class Surrogate:
         problem, carry, last = sums.summed(fitted.problem), fitted.carry, self.carry
         if problem is None or not available():
             return None
-        known = None if last is None or last.kind != carry.kind else last.sums
-        if known is None or last is None or last.summed != carry.refits:
-            known = sums.refitted(problem, fitted.theta, known, cold=carry.refits % _COLD_EVERY == 0)
-        self._summed = fitted, known
+        known, at = (None, 0) if last is None or last.kind != carry.kind else (last.sums, last.summed)
+        if known is None or sums.due(len(problem.y), carry.refits - at):
+            cold = carry.refits // _COLD_EVERY > at // _COLD_EVERY
+            known, at = sums.refitted(problem, fitted.theta, known, cold=cold), carry.refits
+        self._summed = fitted, known, at
         return sums.usable(problem, known, avoid)
 
     def _problem(

@@ -38,7 +38,7 @@ def used(monkeypatch):
     return models
 
 
-@pytest.mark.parametrize(("n", "expected"), [(19, False), (20, True), (200, True), (201, False)])
+@pytest.mark.parametrize(("n", "expected"), [(19, False), (20, True), (100, True), (101, False)])
 def test_sums_need_values_enough_and_not_too_many(box, snapshot, n, expected):
     surrogate = strategy(box)._surrogate
     model = surrogate.summed(surrogate.get(snapshot(box, n), CPU), NONE)
@@ -116,3 +116,13 @@ def test_a_singular_model_with_sums_is_done_without(box, snapshot, used, monkeyp
     assert used == [None]
     assert rows.shape == (1, 3)
     assert report.strategy == "LogEI"
+
+
+def test_with_more_values_every_second_refit_brings_one_of_the_sums(box, snapshot, monkeypatch):
+    one, fits = strategy(box), []
+    original = sums.refitted
+    monkeypatch.setattr(sums, "refitted", lambda *a, **named: fits.append(len(a[0].y)) or original(*a, **named))
+    for n in (58, 59, 60, 61, 62, 63, 64):
+        one._surrogate.summed(one._surrogate.get(snapshot(box, n), CPU), NONE)
+        one._surrogate.commit()
+    assert fits == [58, 59, 60, 62, 64]
