@@ -12,6 +12,9 @@ import torch
 if not torch.cuda.is_available():  # kernels are interpreted; Triton has to know before it is first imported
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a script starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
