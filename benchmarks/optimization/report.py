@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.optimization import places, score
+from benchmarks.optimization import overall, places, score
 from benchmarks.optimization.member import Array, Case
 from benchmarks.optimization.registry import BASELINE, PROVIDERS
 from benchmarks.optimization.run import RESULTS, read
@@ -106,6 +106,7 @@ def markdown(suites: dict[str, list[Cell]], lines: Sequence[Line]) -> str:
     parts = [*_heading(lines), *_summary(compared)]
     if others := [f"`{name}`" for name in suites if name not in compared]:
         parts += ["", f"Suites with lines of one optimizer so far: {', '.join(others)}."]
+    parts += overall.table(compared, providers([cell for cells in compared.values() for cell in cells]))
     for name, cells in compared.items():
         parts += _suite(name, cells)
     return "\n".join(parts) + "\n"
