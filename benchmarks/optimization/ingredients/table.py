@@ -20,7 +20,9 @@ from benchmarks.optimization.ingredients import (
     margin,
     predictive,
     sampled,
+    second,
     stall,
+    steps,
     warping,
 )
 from benchmarks.optimization.ingredients.patches import Patches, replaced
@@ -266,13 +268,16 @@ INGREDIENTS: dict[str, Ingredient] = {
         "noise prior", "LogNormal(-8, 2)", _spec(noise=Prior("lognormal", -8.0, 2.0)), (*SINGLE, "noisy")
     ),
     "noise_mode_6": Ingredient(
-        "noise prior", "its mode at exp(-6), not exp(-15)", _spec(noise=_log_normal(-6.0, 3.0)), (*SINGLE, "noisy")
+        "noise prior",
+        "its mode at exp(-6), not exp(-15)",
+        _spec(noise=_log_normal(-6.0, 3.0)),
+        (*SINGLE, "noisy", "mixed", "tuning"),
     ),
     "noise_mode_10": Ingredient(
         "noise prior", "its mode at exp(-10)", _spec(noise=_log_normal(-10.0, 3.0)), (*SINGLE, "noisy")
     ),
     "noise_floor_1e-6": Ingredient("noise prior", "from 1e-6 on", _spec(noise_bounds=(1e-6, 10.0))),
-    "noise_flat": Ingredient("noise prior", "none", _spec(noise=Prior()), (*SINGLE, "noisy")),
+    "noise_flat": Ingredient("noise prior", "none", _spec(noise=Prior()), (*SINGLE, "noisy", "tuning")),
     "no_outputscale": Ingredient("outputscale", "none", _spec(scaled=False)),
     "outputscale_1": Ingredient(
         "outputscale", "prior mode 1, not exp(-4)", _spec(scale=_log_normal(0.0, 2.0)), (*SINGLE, "noisy")
@@ -412,6 +417,29 @@ INGREDIENTS: dict[str, Ingredient] = {
         "initial design", "every second point space-filling up to ten at least", _turns(10), EVERYWHERE
     ),
     "turns_14": Ingredient("initial design", "up to 14 at least", _turns(14), EVERYWHERE),
+    "near_ties": Ingredient(
+        "plateaus",
+        "a step more where the best was seen twice, up to jitter",
+        steps.threshold(always=0.0, tied=1.0),
+        ("tuning",),
+    ),
+    "half_step": Ingredient(
+        "plateaus", "the same, half a step elsewhere", steps.threshold(always=0.5, tied=1.0), ("tuning",)
+    ),
+    "whole_step": Ingredient("plateaus", "a step everywhere", steps.threshold(always=1.0, tied=1.0), ("tuning",)),
+    "step_noise": Ingredient(
+        "plateaus", "rounding to steps is noise at least", steps.noise(math.sqrt(1 / 12)), ("tuning",)
+    ),
+    "step_12": Ingredient("plateaus", "a whole step is", steps.noise(1.0), ("tuning",)),
+    "step_48": Ingredient("plateaus", "two steps are", steps.noise(2.0), ("tuning",)),
+    "step_192": Ingredient("plateaus", "four steps are", steps.noise(4.0), ("tuning",)),
+    "step_flat_12": Ingredient(
+        "plateaus", "a whole step is, without a preference for little noise", steps.noise(1.0, Prior()), ("tuning",)
+    ),
+    "second_3": Ingredient(
+        "noise prior", "none for every third ask, where that finds noise", second.every(3, Prior()), (*SINGLE, "noisy")
+    ),
+    "second_5": Ingredient("noise prior", "for every fifth", second.every(5, Prior()), (*SINGLE, "noisy")),
     "observed_best": Ingredient(
         "noise",
         "improvement on the best observation",
