@@ -28,6 +28,26 @@ def spread(every: int, skill: float) -> Callable[[Patches], None]:
     return lambda patches: patches.wrap(policy.Strategy, "suggest", make)
 
 
+def graded(steps: tuple[tuple[float, int], ...]) -> Callable[[Patches], None]:
+    """The less of the variance is explained, the more often: (explained less than, every so many asks), in order."""
+
+    def make(original: Any) -> Any:
+        def suggest(self: Any, data: Any, q: int, *arguments: Any) -> Any:
+            n = len(data.y)
+            if q > 1 or n < self._n_initial:
+                return original(self, data, q, *arguments)
+            skill = _skill(self, data)
+            every = next((every for least, every in steps if skill < least), 0)
+            if not every or n % every:
+                return original(self, data, q, *arguments)
+            with replaced(self, "_n_initial", n + len(data.pending) + 1):
+                return original(self, data, q, *arguments)
+
+        return suggest
+
+    return lambda patches: patches.wrap(policy.Strategy, "suggest", make)
+
+
 def _skill(strategy: Any, data: Any) -> float:
     fitted = strategy._fitted(data)
     residuals, _ = leave_one_out(fitted.posterior)

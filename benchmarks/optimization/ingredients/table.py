@@ -333,6 +333,15 @@ INGREDIENTS: dict[str, Ingredient] = {
     "spread_5": Ingredient("exploration", "every fifth point space-filling", _spread(5)),
     "spread_10": Ingredient("exploration", "every tenth point space-filling", _spread(10)),
     "spread_early": Ingredient("exploration", "every third, up to 5 observations a dimension", _spread(3, 5)),
+    "doubt_2": Ingredient(
+        "exploration", "every second where it predicts next to nothing", doubt.spread(2, 0.1), EVERYWHERE
+    ),
+    "doubt_graded": Ingredient(
+        "exploration",
+        "every second, third or fifth, by how much it predicts",
+        doubt.graded(((0.0, 2), (0.3, 3), (0.5, 5))),
+        EVERYWHERE,
+    ),
     "doubt_5": Ingredient(
         "exploration", "every fifth space-filling where the model predicts badly", doubt.spread(5, 0.5), EVERYWHERE
     ),
