@@ -123,12 +123,13 @@ class Strategy:
             rows = self._design_points(data, wanted, rng, first) if wanted else np.empty((0, self._space.dim))
             if wanted < q:
                 fitting = searching = time.perf_counter()
+                amid = 0.0  # seconds of the search in which a model was fitted
                 try:
                     _reset_peak(device)
                     fitted = self._surrogate.get(data, device, hurry)
                     searching = time.perf_counter()
                     with one_thread(n < ALL_THREADS_FROM and q < 64):  # sample paths in large numbers gain from more
-                        more, name = self._search(data, fitted, rows, q - wanted, rng, hurry)
+                        more, name, amid = self._search(data, fitted, rows, q - wanted, rng, hurry)
                 except Exception as error:
                     if not isinstance(error, _FAILURES) and not type(error).__module__.startswith("triton"):
                         raise
@@ -145,7 +146,7 @@ class Strategy:
                     refitted = fitted.refitted and not self._surrogate.committed(fitted)
                     kernel, message = fitted.problem.spec.kind, fitted.message
                     self._surrogate.commit()
-                fit_seconds, search_seconds = searching - fitting, time.perf_counter() - searching
+                fit_seconds, search_seconds = searching - fitting + amid, time.perf_counter() - searching - amid
         trouble = "; ".join(part for part in (failure, budget.report()) if part)
         if trouble:
             logger.warning("ask(%d): %s", q, trouble)
@@ -209,8 +210,8 @@ class Strategy:
 
     def _search(
         self, data: Data, fitted: Fitted, also: Array, q: int, rng: np.random.Generator, hurry: bool
-    ) -> tuple[Array, str]:
-        """Q points, conditioned on pending and failed points and on ``also``, and how they were found."""
+    ) -> tuple[Array, str, float]:
+        """Q points, conditioned on pending and failed points and on ``also``, how, and seconds of fitting amid it."""
         space, posterior, n = self._space, fitted.posterior, len(data.y)
         smooth, best = self._incumbents(fitted)
         order = np.argsort(-smooth, kind="stable")
@@ -234,19 +235,20 @@ class Strategy:
                 continue
             with one_thread():
                 missing += composer.in_region(region, count, batch.candidates)
-        whole = batch.whole
+        whole, amid = batch.whole, 0.0
         if affordable(n):  # what regions could not provide
             whole, missing = whole + missing, 0
         if whole:
             summed = None
             if q == 1 and best is not None and not hurry:
-                avoid = np.vstack([data.pending, data.failed, also])
+                began, avoid = time.perf_counter(), np.vstack([data.pending, data.failed, also])
                 summed = memory.unless_refused(partial(self._surrogate.summed, fitted, avoid), "no model with sums")
+                amid = time.perf_counter() - began
             with one_thread(n < ALL_THREADS_FROM):
                 missing += composer.in_whole(summed or posterior, best, baseline, X[order], whole, batch.candidates)
         if batch.paths + missing:
             self._by_paths(composer, fitted, X[order], batch.paths + missing, batch.candidates, fitted.posterior.device)
-        return np.array(composer.chosen.points), composer.described()
+        return np.array(composer.chosen.points), composer.described(), amid
 
     def _by_paths(
         self, composer: Composer, fitted: Fitted, ranked: Array, q: int, candidates: int, device: torch.device

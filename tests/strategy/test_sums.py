@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -50,6 +51,14 @@ def test_a_single_point_comes_from_sums(box, snapshot, used):
     strategy(box).suggest(snapshot(box), 1, 0)
     assert len(used) == 1
     assert used[0] is not None
+
+
+def test_its_fit_counts_as_fitting(box, snapshot, monkeypatch):
+    data, one = snapshot(box), strategy(box)
+    monkeypatch.setattr(surrogate_module.Surrogate, "summed", lambda *_: time.sleep(0.2))
+    one.predict(data, data.X)  # the other model is there
+    _, report = one.suggest(data, 1, 0)
+    assert 0.2 <= report.fit_seconds <= report.seconds - report.acquisition_seconds
 
 
 def test_batches_do_not(box, snapshot, used):
