@@ -16,41 +16,51 @@ UNLIKELY = 0.05  # one-sided probability of a difference by chance
 
 
 @dataclass(frozen=True)
-class Behind:
-    """A problem on which the baseline's median is worse than Sobol's.
+class Against:
+    """The baseline against Sobol on one problem.
 
     Attributes:
         problem: Its name.
-        decades: By how much, in log10 of the regret.
+        runs: Of the baseline.
+        decades: By how much its median is worse, in log10 of the regret.
         chance: Probability of such ranks, or clearer ones, if both were equally good (Mann and Whitney).
     """
 
     problem: str
+    runs: int
     decades: float
     chance: float
 
+    def __str__(self) -> str:
+        text = f"{self.decades:.2f}"
+        return f"**{text}**" if self.chance < UNLIKELY else text
 
-def behind(cells: Sequence[Cell]) -> tuple[int, list[Behind]]:
-    """On how many problems both have lines, and those where the baseline is behind, the farthest first."""
+
+def against(cells: Sequence[Cell]) -> list[Against]:
+    """The problems on which both have lines."""
     from scipy.stats import mannwhitneyu
 
-    both = [cell for cell in cells if {BASELINE, score.REFERENCE} <= cell.lines.keys()]
     found = []
-    for cell in both:
-        mine, theirs = (np.array(list(cell.log_regret(name).values())) for name in (BASELINE, score.REFERENCE))
-        decades = float(np.median(mine) - np.median(theirs))
-        if decades > 1e-9:
+    for cell in cells:
+        if {BASELINE, score.REFERENCE} <= cell.lines.keys():
+            mine, theirs = (np.array(list(cell.log_regret(name).values())) for name in (BASELINE, score.REFERENCE))
             chance = float(mannwhitneyu(mine, theirs, alternative="greater").pvalue)
-            found.append(Behind(cell.case.problem, decades, chance))
-    return len(both), sorted(found, key=lambda each: -each.decades)
+            found.append(Against(cell.case.problem, len(mine), float(np.median(mine) - np.median(theirs)), chance))
+    return found
 
 
-def table(suites: Mapping[str, Sequence[Cell]], names: Sequence[str]) -> Iterator[str]:
+def behind(found: Sequence[Against]) -> list[Against]:
+    """Those where the baseline's median is worse, the farthest first."""
+    return sorted((each for each in found if each.decades > 1e-9), key=lambda each: -each.decades)
+
+
+def table(suites: Mapping[str, Sequence[Cell]], names: Sequence[str], again: Sequence[Cell] = ()) -> Iterator[str]:
     """The report's lines.
 
     Args:
         suites: Cells by suite.
         names: The optimizers, in the order of rows.
+        again: Cells with more runs of the baseline and Sobol on some of the problems.
     """
     known = {name: suites[name] for name in SUITES if name in suites}
     cells = [cell for each in known.values() for cell in each]
@@ -67,20 +77,24 @@ def table(suites: Mapping[str, Sequence[Cell]], names: Sequence[str]) -> Iterato
     yield "|---" * 8 + "|"
     yield from rows
     yield ""
-    yield f"Where the median of `{BASELINE}` is worse than Sobol's, and by how many decades; *unlikely* are those that"
-    yield f"chance alone would bring about less than once in {round(1 / UNLIKELY)} times (Mann and Whitney's test, on"
-    yield "each problem by itself)."
+    yield f"Where the median of `{BASELINE}` is worse than Sobol's, and by how many decades; bold where chance alone"
+    yield f"would bring that about less than once in {round(1 / UNLIKELY)} times (Mann and Whitney's test, each problem by"
+    yield "itself). In brackets the same from more runs, where these were made because of the first ones; below zero the"
+    yield "median is better after all."
     yield ""
-    yield "| suite | problems | worse | unlikely | which |"
+    yield "| suite | problems | worse | bold | which |"
     yield "|---|---|---|---|---|"
+    more = {each.problem: each for each in against(again)}
     for name, each in known.items():
-        total, found = behind(each)
-        unlikely = sum(one.chance < UNLIKELY for one in found)
-        which = ", ".join(
-            f"{'**' * (one.chance < UNLIKELY)}{one.problem}{'**' * (one.chance < UNLIKELY)} {one.decades:.2f}"
-            for one in found
-        )
-        yield f"| {name} | {total} | {len(found)} | {unlikely} | {which} |"
+        compared = against(each)
+        worse = behind(compared)
+        unlikely = sum(one.chance < UNLIKELY for one in worse)
+        which = ", ".join(f"{one.problem} {one}{_more(more.get(one.problem))}" for one in worse)
+        yield f"| {name} | {len(compared)} | {len(worse)} | {unlikely} | {which} |"
+
+
+def _more(one: Against | None) -> str:
+    return f" ({one.runs} runs: {one})" if one else ""
 
 
 def _row(cells: Sequence[Cell], name: str) -> str:

@@ -20,6 +20,7 @@ from benchmarks.record import Line
 
 FRACTIONS = np.linspace(0, 1, 101)[1:]
 FRONT = "convergence.png"
+AGAIN = "behind"  # folder of more runs, where Sobol's median is ahead with those that all have
 
 
 @dataclass(frozen=True)
@@ -100,13 +101,13 @@ def standing(cells: Sequence[Cell], name: str) -> Standing:
     )
 
 
-def markdown(suites: dict[str, list[Cell]], lines: Sequence[Line]) -> str:
-    """The report's text."""
+def markdown(suites: dict[str, list[Cell]], lines: Sequence[Line], again: Sequence[Cell] = ()) -> str:
+    """The report's text; ``again`` are cells with more runs on some problems (``overall``)."""
     compared = {name: cells for name, cells in suites.items() if len(providers(cells)) > 1}
     parts = [*_heading(lines), *_summary(compared)]
     if others := [f"`{name}`" for name in suites if name not in compared]:
         parts += ["", f"Suites with lines of one optimizer so far: {', '.join(others)}."]
-    parts += overall.table(compared, providers([cell for cells in compared.values() for cell in cells]))
+    parts += overall.table(compared, providers([cell for cells in compared.values() for cell in cells]), again)
     for name, cells in compared.items():
         parts += _suite(name, cells)
     return "\n".join(parts) + "\n"
@@ -327,7 +328,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     lines = read(options.results)
     suites = by_suite(lines, options.half)
-    (options.results / "REPORT.md").write_text(markdown(suites, lines))
+    again = score.collect(read(options.results / AGAIN), lines)
+    (options.results / "REPORT.md").write_text(markdown(suites, lines, again))
     for name, cells in suites.items():
         if len(providers(cells)) == 1:
             continue

@@ -26,18 +26,26 @@ def cells(**values):
     return score.collect([line(name, seed, v) for name, each in values.items() for seed, v in enumerate(each)])
 
 
-def test_a_median_worse_than_sobols_is_counted_with_its_chance():
-    total, (one,) = overall.behind(cells(gpbo=[2.0] * 5, sobol=[1.0] * 5))
-    assert (total, one.problem) == (1, "levy2#1")
+def test_a_median_worse_than_sobols_is_found_with_its_chance():
+    (one,) = overall.behind(overall.against(cells(gpbo=[2.0] * 5, sobol=[1.0] * 5)))
+    assert (one.problem, one.runs) == ("levy2#1", 5)
     assert one.decades == pytest.approx(0.30103, abs=1e-3)
     assert one.chance < 0.01
-    assert overall.behind(cells(gpbo=[1.0] * 5, sobol=[2.0] * 5)) == (1, [])
-    assert overall.behind(cells(gpbo=[1.0] * 5)) == (0, [])
+    assert str(one) == "**0.30**"
+    better = overall.against(cells(gpbo=[1.0] * 5, sobol=[2.0] * 5))
+    assert (len(better), overall.behind(better)) == (1, [])
+    assert overall.against(cells(gpbo=[1.0] * 5)) == []
 
 
 def test_few_runs_decide_nothing():
-    _, (one,) = overall.behind(cells(gpbo=[2.0, 0.5], sobol=[1.0, 0.9]))
+    (one,) = overall.behind(overall.against(cells(gpbo=[2.0, 0.5], sobol=[1.0, 0.9])))
     assert one.chance > overall.UNLIKELY
+
+
+def test_more_runs_stand_beside_the_first():
+    few, many = cells(gpbo=[2.0] * 2, sobol=[1.0] * 2), cells(gpbo=[1.0] * 9, sobol=[2.0] * 9)
+    text = list(overall.table({"sequential": few}, ["gpbo", "sobol"], many))
+    assert text[-1] == "| sequential | 1 | 1 | 0 | levy2#1 0.30 (9 runs: -0.30) |"
 
 
 def test_an_optimizer_is_compared_on_the_problems_that_it_has_lines_on():
