@@ -78,9 +78,9 @@ def table(suites: Mapping[str, Sequence[Cell]], names: Sequence[str], again: Seq
     yield from rows
     yield ""
     yield f"Where the median of `{BASELINE}` is worse than Sobol's, and by how many decades; bold where chance alone"
-    yield f"would bring that about less than once in {round(1 / UNLIKELY)} times (Mann and Whitney's test, each problem by"
-    yield "itself). In brackets the same from more runs, where these were made because of the first ones; below zero the"
-    yield "median is better after all."
+    yield f"would bring that about less than once in {round(1 / UNLIKELY)} times (Mann and Whitney's test, each problem"
+    yield "by itself). In brackets the same from more runs, where these were made because of the first ones; below zero"
+    yield "the median is better after all."
     yield ""
     yield "| suite | problems | worse | bold | which |"
     yield "|---|---|---|---|---|"
