@@ -23,7 +23,7 @@ class Against:
         problem: Its name.
         runs: Of the baseline.
         decades: By how much its median is worse, in log10 of the regret.
-        chance: Probability of such ranks, or clearer ones, if both were equally good (Mann and Whitney).
+        chance: Probability that its runs rank as badly as that, or worse, if both were equally good (Mann and Whitney).
     """
 
     problem: str
@@ -33,7 +33,7 @@ class Against:
 
     def __str__(self) -> str:
         text = f"{self.decades:.2f}"
-        return f"**{text}**" if self.chance < UNLIKELY else text
+        return f"**{text}**" if self.decades > 0 and self.chance < UNLIKELY else text
 
 
 def against(cells: Sequence[Cell]) -> list[Against]:
@@ -60,7 +60,7 @@ def table(suites: Mapping[str, Sequence[Cell]], names: Sequence[str], again: Seq
     Args:
         suites: Cells by suite.
         names: The optimizers, in the order of rows.
-        again: Cells with more runs of the baseline and Sobol on some of the problems.
+        again: Cells with further runs of the baseline and Sobol on some of the problems.
     """
     known = {name: suites[name] for name in SUITES if name in suites}
     cells = [cell for each in known.values() for cell in each]
@@ -71,16 +71,18 @@ def table(suites: Mapping[str, Sequence[Cell]], names: Sequence[str], again: Seq
     yield "## All small budgets together"
     yield ""
     yield f"Every problem of {', '.join(known)}, alike: an optimizer's mean score on"
-    yield f"those that it has lines on, beside the score of `{BASELINE}` on the same ones."
+    yield f"those that it has lines on, beside the score of `{BASELINE}`, with all of its runs, on the same ones. The"
+    yield "difference is between runs with the same seed."
     yield ""
     yield f"| optimizer | problems | runs | score | interval | `{BASELINE}` there | interval | difference |"
     yield "|---" * 8 + "|"
     yield from rows
     yield ""
-    yield f"Where the median of `{BASELINE}` is worse than Sobol's, and by how many decades; bold where chance alone"
-    yield f"would bring that about less than once in {round(1 / UNLIKELY)} times (Mann and Whitney's test, each problem"
-    yield "by itself). In brackets the same from more runs, where these were made because of the first ones; below zero"
-    yield "the median is better after all."
+    yield f"Where the median of `{BASELINE}` is worse than Sobol's, and by how many decades; bold where the runs rank"
+    yield f"so badly as chance alone would bring about less than once in {round(1 / UNLIKELY)} times (Mann and Whitney's"
+    yield f"test; each problem by itself, so of problems without a difference one in {round(1 / UNLIKELY)} would be bold)."
+    yield "In brackets the same from further runs, made because of the first ones and without them; below zero the"
+    yield "median is better."
     yield ""
     yield "| suite | problems | worse | bold | which |"
     yield "|---|---|---|---|---|"
@@ -94,7 +96,7 @@ def table(suites: Mapping[str, Sequence[Cell]], names: Sequence[str], again: Seq
 
 
 def _more(one: Against | None) -> str:
-    return f" ({one.runs} runs: {one})" if one else ""
+    return f" ({one.runs} more: {one})" if one else ""
 
 
 def _row(cells: Sequence[Cell], name: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.optimization import overall, places, score
 from benchmarks.optimization.member import Array, Case
 from benchmarks.optimization.registry import BASELINE, PROVIDERS
-from benchmarks.optimization.run import RESULTS, read
+from benchmarks.optimization.run import RESULTS, key, read
 from benchmarks.optimization.score import Cell
 from benchmarks.optimization.score import bootstrap as bootstrap  # used by other benchmarks
 from benchmarks.optimization.suites import HALVES, SUITES, select
@@ -20,7 +20,7 @@ from benchmarks.record import Line
 
 FRACTIONS = np.linspace(0, 1, 101)[1:]
 FRONT = "convergence.png"
-AGAIN = "behind"  # folder of more runs, where Sobol's median is ahead with those that all have
+AGAIN = "behind"  # folder of further runs, where Sobol's median is ahead with those that all have
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def standing(cells: Sequence[Cell], name: str) -> Standing:
 
 
 def markdown(suites: dict[str, list[Cell]], lines: Sequence[Line], again: Sequence[Cell] = ()) -> str:
-    """The report's text; ``again`` are cells with more runs on some problems (``overall``)."""
+    """The report's text; ``again`` are cells with further runs on some problems (``overall``)."""
     compared = {name: cells for name, cells in suites.items() if len(providers(cells)) > 1}
     parts = [*_heading(lines), *_summary(compared)]
     if others := [f"`{name}`" for name in suites if name not in compared]:
@@ -310,9 +310,9 @@ def convergence(cells: Sequence[Cell], path: Path) -> None:
     plt.close(figure)
 
 
-def by_suite(lines: Sequence[Line], half: str = "all") -> dict[str, list[Cell]]:
-    """The cells of each suite that has lines, in the order of the suites."""
-    cells = {cell.case: cell for cell in score.collect(lines)}
+def by_suite(lines: Sequence[Line], half: str = "all", also: Sequence[Line] = ()) -> dict[str, list[Cell]]:
+    """The cells of each suite that has lines, in the order of the suites; ``also`` only adds to known minima."""
+    cells = {cell.case: cell for cell in score.collect(lines, also)}
     table = {name: [cells[case] for case in select(name, half) if case in cells] for name in SUITES}
     return {name: found for name, found in table.items() if found}
 
@@ -327,9 +327,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--half", choices=HALVES, default="all")
     options = parser.parse_args(arguments)
     lines = read(options.results)
-    suites = by_suite(lines, options.half)
-    again = score.collect(read(options.results / AGAIN), lines)
-    (options.results / "REPORT.md").write_text(markdown(suites, lines, again))
+    known = {key(line) for line in lines}
+    again = [line for line in read(options.results / AGAIN) if key(line) not in known]
+    suites = by_suite(lines, options.half, again)
+    (options.results / "REPORT.md").write_text(markdown(suites, lines, score.collect(again, lines)))
     for name, cells in suites.items():
         if len(providers(cells)) == 1:
             continue

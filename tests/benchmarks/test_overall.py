@@ -42,10 +42,10 @@ def test_few_runs_decide_nothing():
     assert one.chance > overall.UNLIKELY
 
 
-def test_more_runs_stand_beside_the_first():
+def test_further_runs_stand_beside_the_first():
     few, many = cells(gpbo=[2.0] * 2, sobol=[1.0] * 2), cells(gpbo=[1.0] * 9, sobol=[2.0] * 9)
     text = list(overall.table({"sequential": few}, ["gpbo", "sobol"], many))
-    assert text[-1] == "| sequential | 1 | 1 | 0 | levy2#1 0.30 (9 runs: -0.30) |"
+    assert text[-1] == "| sequential | 1 | 1 | 0 | levy2#1 0.30 (9 more: -0.30) |"
 
 
 def test_an_optimizer_is_compared_on_the_problems_that_it_has_lines_on():
