@@ -79,8 +79,8 @@ def table(suites: Mapping[str, Sequence[Cell]], names: Sequence[str], again: Seq
     yield from rows
     yield ""
     yield f"Where the median of `{BASELINE}` is worse than Sobol's, and by how many decades; bold where the runs rank"
-    yield f"so badly as chance alone would bring about less than once in {round(1 / UNLIKELY)} times (Mann and Whitney's"
-    yield f"test; each problem by itself, so of problems without a difference one in {round(1 / UNLIKELY)} would be bold)."
+    yield f"so badly as chance alone would bring about less than once in {round(1 / UNLIKELY)} times (Mann and"
+    yield f"Whitney's test; each problem by itself: without any difference one in {round(1 / UNLIKELY)} would be bold)."
     yield "In brackets the same from further runs, made because of the first ones and without them; below zero the"
     yield "median is better."
     yield ""

@@ -87,6 +87,7 @@ def standing(cells: Sequence[Cell], name: str) -> Standing:
         sum(each[name] == max(each.values()) > min(each.values()) for each in order),
     )
     lines = [line for cell in mine for line in cell.lines[name].values()]
+    seconds = [each for cell in mine if not np.isnan(each := cell.seconds(name))]
     return Standing(
         problems=len(mine),
         runs=len(lines),
@@ -96,7 +97,7 @@ def standing(cells: Sequence[Cell], name: str) -> Standing:
         rank=float(np.mean([each[name] for each in order])) if order else float("nan"),
         places=places,
         difference=score.difference(mine, name, BASELINE),
-        seconds=float(np.nanmedian([cell.seconds(name) for cell in mine])),
+        seconds=float(np.median(seconds)) if seconds else float("nan"),
         unfinished=sum(not line.get("finished", True) for line in lines),
     )
 
