@@ -22,6 +22,7 @@ ENGINES = {  # the last is where new lines go
     FOLDER: "the engine before the longer start and the narrower prior of lengthscales",
     FOLDER / "second": "the engine with these, before sums over single parameters",
     FOLDER / "third": "the engine with sums, before these were limited to 100 values and 12 dimensions",
+    FOLDER / "fourth": "the engine with clipped outcomes",
 }
 SEEDS = {"sequential": 3, "bbob": 1, "mixed": 3, "noisy": 3, "tuning": 3, "long": 1}
 

@@ -212,6 +212,10 @@ class Strategy:
         self, data: Data, fitted: Fitted, also: Array, q: int, rng: np.random.Generator, hurry: bool
     ) -> tuple[Array, str, float]:
         """Q points, conditioned on pending and failed points and on ``also``, how, and seconds of fitting amid it."""
+        began, told = time.perf_counter(), fitted
+        if not hurry:
+            fitted = memory.unless_refused(partial(self._surrogate.guide, told), "no model of clipped outcomes") or told
+        amid = time.perf_counter() - began
         space, posterior, n = self._space, fitted.posterior, len(data.y)
         smooth, best = self._incumbents(fitted)
         order = np.argsort(-smooth, kind="stable")
@@ -235,7 +239,7 @@ class Strategy:
                 continue
             with one_thread():
                 missing += composer.in_region(region, count, batch.candidates)
-        whole, amid = batch.whole, 0.0
+        whole = batch.whole
         if affordable(n):  # what regions could not provide
             whole, missing = whole + missing, 0
         if whole:
@@ -243,7 +247,7 @@ class Strategy:
             if q == 1 and best is not None and not hurry:
                 began, avoid = time.perf_counter(), np.vstack([data.pending, data.failed, also])
                 summed = memory.unless_refused(partial(self._surrogate.summed, fitted, avoid), "no model with sums")
-                amid = time.perf_counter() - began
+                amid += time.perf_counter() - began
             with one_thread(n < ALL_THREADS_FROM):
                 missing += composer.in_whole(summed or posterior, best, baseline, X[order], whole, batch.candidates)
         if batch.paths + missing:

@@ -10,12 +10,12 @@ import numpy as np
 
 from gpbo.models.fit import Fit
 from gpbo.models.spec import Array
-from gpbo.strategy.surrogate import MOST_CURVATURE, Carry
+from gpbo.strategy.surrogate import MOST_CURVATURE, SUMS, Aside, Carry
 from gpbo.transforms import MAPS
 
 State: TypeAlias = dict[str, Any]
 
-_VERSION = 4
+_VERSION = 5
 
 
 def dump(carry: Carry | None) -> State | None:
@@ -26,8 +26,8 @@ def dump(carry: Carry | None) -> State | None:
     counts = {"n": carry.n, "held": carry.held, "compared": carry.compared, "refits": carry.refits}
     outliers = [[row, deviation.hex()] for row, deviation in carry.outliers]
     fitted = {"kind": carry.kind, "fits": fits, "chosen": _dump_fit(carry.chosen), "outliers": outliers}
-    sums = None if carry.sums is None else _dump_fit(carry.sums)
-    return {"version": _VERSION, **counts, **fitted, "sums": sums, "summed": carry.summed}
+    aside = {name: [_dump_fit(each.fit), each.refits] for name, each in carry.aside.items()}
+    return {"version": _VERSION, **counts, **fitted, "aside": aside}
 
 
 def load(state: Mapping[str, Any] | None, kernels: tuple[str, ...], dim: int) -> Carry | None:
@@ -42,8 +42,13 @@ def load(state: Mapping[str, Any] | None, kernels: tuple[str, ...], dim: int) ->
     n, held, compared, refits = (int(state[name]) for name in ("n", "held", "compared", "refits"))
     outliers = tuple((int(row), float.fromhex(deviation)) for row, deviation in state["outliers"])
     chosen = _load_fit(state["chosen"], dim + 3)
-    sums = None if state["sums"] is None else _load_fit(state["sums"], 2 * dim + 4)
-    return Carry(n, held, compared, refits, state["kind"], fits, chosen, outliers, sums, int(state["summed"]))
+    aside = {name: Aside(_load_fit(each, _size(name, dim)), int(at)) for name, (each, at) in state["aside"].items()}
+    return Carry(n, held, compared, refits, state["kind"], fits, chosen, outliers, aside)
+
+
+def _size(name: str, dim: int) -> int:
+    """Hyperparameters of a model beside the study's."""
+    return 2 * dim + 4 if name.startswith(SUMS) else dim + 3
 
 
 def _fits_known(names: Iterable[str], kernels: tuple[str, ...]) -> bool:

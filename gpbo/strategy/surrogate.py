@@ -6,7 +6,8 @@ from, and nothing that a look at the model in between could change.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -22,7 +23,7 @@ from gpbo.models.spec import Array, default_spec
 from gpbo.models.torch_posterior import TorchPosterior
 from gpbo.numerics import ALL_THREADS_FROM, available, memory, one_thread
 from gpbo.numerics.graphs import GRAPHS
-from gpbo.strategy import sums
+from gpbo.strategy import clipped, sums
 from gpbo.strategy.regimes import EXACT, most_modelled
 from gpbo.strategy.subsets import Rows, leading, modelled, thinned
 from gpbo.transforms import MAPS, OutcomeMap
@@ -33,8 +34,22 @@ Outliers: TypeAlias = tuple[tuple[int, float], ...]  # rows and standard deviati
 _COLD_EVERY = 8  # refits between cold starts, which guard against following one local maximum for ever
 _SELECT_ON = 100  # observations on which candidates are compared; with more, only the winner is fitted to more
 _FIT_ON = 500  # observations to which hyperparameters are fitted; more say little and cost the cube of their number
+SUMS, CLIPPED = "sums", "clipped"  # models beside the study's; the first also beside the second
 MOST_CURVATURE = 64  # hyperparameters whose whole curvature is carried
 _COMPARE_EVERY = 1 / 12  # share of new observations after which all candidates are fitted again, not only the winner
+
+
+@dataclass(frozen=True)
+class Aside:
+    """The fit of a model that stands beside the study's and only says where to look.
+
+    Attributes:
+        fit: The last one.
+        refits: Refits of the study's model at the time of it.
+    """
+
+    fit: Fit
+    refits: int
 
 
 @dataclass(frozen=True)
@@ -50,8 +65,7 @@ class Carry:
         fits: The last fit of every candidate, to at most ``_SELECT_ON`` observations.
         chosen: The fit of ``kind`` to at most ``_FIT_ON`` observations.
         outliers: Rows taken for outliers, each with the standard deviation of its noise on the user's scale.
-        sums: The last fit of ``kind`` with sums; None where there was none since that was another.
-        summed: Refits at the time of that.
+        aside: By name, models that stand beside that of ``kind``.
     """
 
     n: int
@@ -62,8 +76,7 @@ class Carry:
     fits: dict[str, Fit]
     chosen: Fit
     outliers: Outliers = ()
-    sums: Fit | None = None
-    summed: int = 0
+    aside: Mapping[str, Aside] = field(default_factory=dict)
 
     def same_as(self, other: Carry | None) -> bool:
         """Whether the next fit would start from the very same numbers."""
@@ -71,17 +84,20 @@ class Carry:
             other is not None
             and (self.n, self.held, self.compared) == (other.n, other.held, other.compared)
             and (self.refits, self.kind, self.outliers) == (other.refits, other.kind, other.outliers)
-            and self.summed == other.summed
             and self.fits.keys() == other.fits.keys()
             and _same(self.chosen, other.chosen)
-            and (self.sums is None) == (other.sums is None)
-            and (self.sums is None or other.sums is None or _same(self.sums, other.sums))
             and all(_same(fit, other.fits[kind]) for kind, fit in self.fits.items())
+            and self.aside.keys() == other.aside.keys()
+            and all(_same_aside(one, other.aside[name]) for name, one in self.aside.items())
         )
 
 
 def _same(one: Fit, other: Fit) -> bool:
     return np.array_equal(one.theta, other.theta) and np.array_equal(one.curvature, other.curvature)
+
+
+def _same_aside(one: Aside, other: Aside) -> bool:
+    return one.refits == other.refits and _same(one.fit, other.fit)
 
 
 def _kept(fit: Fit) -> Fit:
@@ -104,6 +120,7 @@ class Fitted:
         carry: What the next fit starts from once this model has been used for an ask.
         refitted: Whether the hyperparameters are new.
         message: What had to be worked around, else "".
+        name: Of the model beside the study's that this is, else "".
     """
 
     problem: Problem
@@ -114,6 +131,7 @@ class Fitted:
     carry: Carry
     refitted: bool
     message: str
+    name: str = ""
 
     @property
     def outliers(self) -> Rows:
@@ -143,15 +161,15 @@ class Surrogate:
         self.carry: Carry | None = None
         self._current: tuple[int, torch.device, int, Fitted] | None = None
         self._committed: Fitted | None = None
-        self._summed: tuple[Fitted, Fit, int] | None = None  # a model, its fit with sums and the refits at that fit
+        self._aside: tuple[Carry, dict[str, Aside]] | None = None  # since the last commit, and beside which model
 
     def commit(self) -> None:
         """Makes the current model the one that later fits start from."""
         if self._current is not None:
             self._committed = fitted = self._current[3]
             self.carry = fitted.carry
-            if self._summed is not None and self._summed[0] is fitted:
-                self.carry = replace(fitted.carry, sums=self._summed[1], summed=self._summed[2])
+            if self._aside is not None and self._aside[0] is fitted.carry:
+                self.carry = replace(fitted.carry, aside={**fitted.carry.aside, **self._aside[1]})
 
     def committed(self, fitted: Fitted) -> bool:
         """Whether this is the model that was committed last."""
@@ -195,22 +213,73 @@ class Surrogate:
         self._current = (n, device, period, fitted)
         return fitted
 
+    def guide(self, fitted: Fitted) -> Fitted:
+        """What says where to look: a model of clipped outcomes where that is better at it (``clipped``).
+
+        Args:
+            fitted: What :meth:`get` returned last, which is returned otherwise.
+        """
+        problem, posterior = fitted.problem, fitted.posterior
+        if not available() or not clipped.useful(problem) or np.isfinite(fitted.known_noise).any():
+            return fitted
+        rows = clipped.better(problem)
+        plain, best, most = clipped.predicted(posterior, rows), fitted, clipped.MARGIN
+        for share in clipped.LEVELS:
+            made = clipped.clipped(problem, share)
+            if made is None:
+                continue
+            other, unit = made
+            name = f"{CLIPPED} {share}"
+            refit = partial(clipped.refitted, other, fitted.carry.chosen)
+            found = self._beside(fitted.carry, name, clipped.due, len(problem.y), refit)
+            if not np.isfinite(found.log_posterior):
+                continue
+            try:
+                factor = factorised(other, found.theta, posterior.device)
+            except NotPositiveDefinite:
+                continue
+            gain = clipped.predicted(factor, rows) - float(rows.sum()) * float(np.log(unit)) - plain
+            if gain > most:
+                most = gain
+                best = replace(fitted, problem=other, theta=found.theta, posterior=factor, name=name)
+        return best
+
     def summed(self, fitted: Fitted, avoid: Array) -> Posterior | None:
         """The model for a single point, with sums over single parameters; None where it has no use (``sums``).
 
         Args:
-            fitted: What :meth:`get` returned last.
+            fitted: What :meth:`get` returned last, or :meth:`guide` made of it.
             avoid: Points under way and failed, shape (k, d).
         """
-        problem, carry, last = sums.summed(fitted.problem), fitted.carry, self.carry
+        problem = sums.summed(fitted.problem)
         if problem is None or not available():
             return None
-        known, at = (None, 0) if last is None or last.kind != carry.kind else (last.sums, last.summed)
-        if known is None or sums.due(len(problem.y), carry.refits - at):
-            cold = carry.refits // _COLD_EVERY > at // _COLD_EVERY
-            known, at = sums.refitted(problem, fitted.theta, known, cold=cold), carry.refits
-        self._summed = fitted, known, at
-        return sums.usable(problem, known, avoid)
+        refit = partial(sums.refitted, problem, fitted.theta)
+        found = self._beside(fitted.carry, f"{SUMS} {fitted.name}".strip(), sums.due, len(problem.y), refit)
+        return sums.usable(problem, found, avoid)
+
+    def _beside(
+        self, carry: Carry, name: str, due: Callable[[int, int], bool], n: int, refit: Callable[..., Fit]
+    ) -> Fit:
+        """The fit of a model beside the study's: the last one, or one that starts from it where that is due.
+
+        Args:
+            carry: Of the study's model.
+            name: Of the model beside.
+            due: Whether to refit with so many observations after so many refits of the study's model.
+            n: Observations.
+            refit: Takes the last fit, if any, and whether to start anew as well.
+        """
+        last = self.carry
+        known = None if last is None or last.kind != carry.kind else last.aside.get(name)
+        if known is None or due(n, carry.refits - known.refits):
+            since = 0 if known is None else known.refits
+            cold = carry.refits // _COLD_EVERY > since // _COLD_EVERY
+            known = Aside(refit(None if known is None else known.fit, cold=cold), carry.refits)
+        if self._aside is None or self._aside[0] is not carry:
+            self._aside = carry, {}
+        self._aside[1][name] = known
+        return known.fit
 
     def _problem(
         self, data: Data, rows: Rows, infer: bool, outcome_map: OutcomeMap, kernel: str, known_outliers: Outliers = ()
@@ -363,7 +432,7 @@ class Surrogate:
         fits, chosen = {name: _kept(each) for name, each in fits.items()}, _kept(chosen)
         state = Carry(n, held, compared, refits, name, fits, chosen, accidents)
         if carry is not None and carry.kind == name:
-            state = replace(state, sums=carry.sums, summed=carry.summed)
+            state = replace(state, aside=carry.aside)
         return Fitted(problem, rows, chosen.theta, outcome_map, posterior, state, True, message)
 
     def _suspicious(self, data: Data, infer: bool, carry: Carry, device: torch.device) -> bool:

@@ -31,7 +31,7 @@ from gpbo.models import spec as spec_module
 from gpbo.models.spec import Array, Bounds, Prior
 from gpbo.search import candidates, gradient, greedy
 from gpbo.search.box import Box
-from gpbo.strategy import composition, policy, regimes, regions, surrogate
+from gpbo.strategy import clipped, composition, policy, regimes, regions, surrogate
 from gpbo.transforms import OutcomeMap
 
 Change = Callable[[Patches], None]
@@ -222,6 +222,20 @@ def _no_outliers(patches: Patches) -> None:
     patches.set(surrogate.Surrogate, "_divided", lambda *arguments: None)
 
 
+def _unclipped(patches: Patches) -> None:
+    patches.set(surrogate.Surrogate, "guide", lambda self, fitted: fitted)
+
+
+def _clipping(**changes: Any) -> Change:
+    """Another margin in nats, other levels."""
+
+    def change(patches: Patches) -> None:
+        for name, value in changes.items():
+            patches.set(clipped, name, value)
+
+    return change
+
+
 _FLOOR: Bounds = (1e-4, 10.0)
 _LENGTH, _WIDTH = math.sqrt(2.0) - 3.0, math.sqrt(3.0)  # those in the engine that rows are paired with, d = 1
 
@@ -318,6 +332,17 @@ INGREDIENTS: dict[str, Ingredient] = {
     "only_power": Ingredient("outcome maps", "Yeo-Johnson always", _maps("power", "identity")),
     "only_rank": Ingredient("outcome maps", "normal scores always", _maps("rank")),
     "winsorised": Ingredient("outcome maps", "bad outliers clipped before", _winsorised, (*SINGLE, "noisy")),
+    "clip_none": Ingredient("clipped outcomes", "none", _unclipped, EVERYWHERE),
+    "clip_margin_2": Ingredient("clipped outcomes", "where 2 nats better, not 6", _clipping(MARGIN=2.0), EVERYWHERE),
+    "clip_margin_4": Ingredient("clipped outcomes", "where 4 nats better", _clipping(MARGIN=4.0), EVERYWHERE),
+    "clip_margin_8": Ingredient("clipped outcomes", "where 8 nats better", _clipping(MARGIN=8.0), EVERYWHERE),
+    "clip_always": Ingredient(
+        "clipped outcomes", "always, at the median", _clipping(MARGIN=-math.inf, LEVELS=(0.5,)), EVERYWHERE
+    ),
+    "clip_quarter": Ingredient("clipped outcomes", "at the lower quartile only", _clipping(LEVELS=(0.25,)), EVERYWHERE),
+    "clip_deeper": Ingredient(
+        "clipped outcomes", "at the upper quartile as well", _clipping(LEVELS=(0.25, 0.5, 0.75)), EVERYWHERE
+    ),
     "input_warping": Ingredient("input warping", "inputs warped where outcomes gain by it", warping.input_warping),
     "starts_4": Ingredient("search", "4 starts instead of 16", _starts(4)),
     "starts_64": Ingredient("search", "64 starts", _starts(64)),
