@@ -212,9 +212,8 @@ class Strategy:
         self, data: Data, fitted: Fitted, also: Array, q: int, rng: np.random.Generator, hurry: bool
     ) -> tuple[Array, str, float]:
         """Q points, conditioned on pending and failed points and on ``also``, how, and seconds of fitting amid it."""
-        began, told = time.perf_counter(), fitted
-        if not hurry:
-            fitted = memory.unless_refused(partial(self._surrogate.guide, told), "no model of clipped outcomes") or told
+        began = time.perf_counter()
+        fitted, plain = self._guided(fitted, hurry)
         amid = time.perf_counter() - began
         space, posterior, n = self._space, fitted.posterior, len(data.y)
         smooth, best = self._incumbents(fitted)
@@ -228,7 +227,6 @@ class Strategy:
             batch = Plan((), missing, 0, _CANDIDATES)
             around = np.empty(0, dtype=np.int64)
         else:
-            plain = best is not None and best == smooth.max()
             around = np.empty(0, dtype=np.int64) if hurry else self._centres(data, fitted, smooth, q, plain=plain)
             batch = plan(n, q, data.asked, regions=len(around), hurry=hurry)
         missing = 0
@@ -253,6 +251,18 @@ class Strategy:
         if batch.paths + missing:
             self._by_paths(composer, fitted, X[order], batch.paths + missing, batch.candidates, fitted.posterior.device)
         return np.array(composer.chosen.points), composer.described(), amid
+
+    def _guided(self, fitted: Fitted, hurry: bool) -> tuple[Fitted, bool]:
+        """The model that says where to look, and whether outcomes are plain: neither noisy nor tied at the best.
+
+        Where they are not, how well single ones are predicted says more of their noise and their steps than of a model.
+        """
+        smooth, best = self._incumbents(fitted)
+        plain = best is not None and best == smooth.max()
+        if hurry or not plain:
+            return fitted, plain
+        guide = memory.unless_refused(partial(self._surrogate.guide, fitted), "no model of clipped outcomes")
+        return fitted if guide is None or self._noisy(guide) else guide, plain
 
     def _by_paths(
         self, composer: Composer, fitted: Fitted, ranked: Array, q: int, candidates: int, device: torch.device
