@@ -12,6 +12,7 @@
 | fewer than 64 | a quarter | the rest | – |
 | 64 and more | a fifth | a fifth | the rest |
 
+All of these search a model of clipped outcomes instead while ``clipped`` finds that it predicts the better ones better.
 For a single point, LogEI of the whole space is that of a model with sums over single parameters as long as ``sums`` has
 a use for one.
 

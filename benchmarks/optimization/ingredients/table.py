@@ -333,16 +333,12 @@ INGREDIENTS: dict[str, Ingredient] = {
     "only_rank": Ingredient("outcome maps", "normal scores always", _maps("rank")),
     "winsorised": Ingredient("outcome maps", "bad outliers clipped before", _winsorised, (*SINGLE, "noisy")),
     "clip_none": Ingredient("clipped outcomes", "none", _unclipped, EVERYWHERE),
-    "clip_margin_2": Ingredient("clipped outcomes", "where 2 nats better, not 6", _clipping(MARGIN=2.0), EVERYWHERE),
-    "clip_margin_4": Ingredient("clipped outcomes", "where 4 nats better", _clipping(MARGIN=4.0), EVERYWHERE),
-    "clip_margin_8": Ingredient("clipped outcomes", "where 8 nats better", _clipping(MARGIN=8.0), EVERYWHERE),
-    "clip_always": Ingredient(
-        "clipped outcomes", "always, at the median", _clipping(MARGIN=-math.inf, LEVELS=(0.5,)), EVERYWHERE
-    ),
-    "clip_quarter": Ingredient("clipped outcomes", "at the lower quartile only", _clipping(LEVELS=(0.25,)), EVERYWHERE),
-    "clip_deeper": Ingredient(
-        "clipped outcomes", "at the upper quartile as well", _clipping(LEVELS=(0.25, 0.5, 0.75)), EVERYWHERE
-    ),
+    "clip_margin_2": Ingredient("clipped outcomes", "where 2 nats better, not 6", _clipping(MARGIN=2.0)),
+    "clip_margin_4": Ingredient("clipped outcomes", "where 4 nats better", _clipping(MARGIN=4.0)),
+    "clip_margin_8": Ingredient("clipped outcomes", "where 8 nats better", _clipping(MARGIN=8.0)),
+    "clip_always": Ingredient("clipped outcomes", "always, at the median", _clipping(MARGIN=-math.inf, LEVELS=(0.5,))),
+    "clip_quarter": Ingredient("clipped outcomes", "at the lower quartile only", _clipping(LEVELS=(0.25,))),
+    "clip_deeper": Ingredient("clipped outcomes", "at the upper quartile as well", _clipping(LEVELS=(0.25, 0.5, 0.75))),
     "input_warping": Ingredient("input warping", "inputs warped where outcomes gain by it", warping.input_warping),
     "starts_4": Ingredient("search", "4 starts instead of 16", _starts(4)),
     "starts_64": Ingredient("search", "64 starts", _starts(64)),
