@@ -27,7 +27,7 @@ LEVELS = (0.25, 0.5)  # shares of the outcomes that are raised to the level
 FEWEST = 8  # observations, as many as it takes to tell a trend
 MOST = 200  # those up to which every ask fits anew
 _LARGEST = 64  # hyperparameters
-MARGIN = 6.0  # nats over the better half: odds of four hundred to one
+MARGIN = 12.0  # nats over the better half; its predictions share hyperparameters and neighbours, so odds mislead
 _EACH = 30  # observations that make a refit one refit of the study's model rarer, from twice as many on
 _RESOLUTION = 1e-10  # spread of the clipped outcomes below which nothing is left of them, in units of the study's
 
