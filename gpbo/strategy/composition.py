@@ -27,8 +27,8 @@ from gpbo.search.domain import Batch, Domain
 from gpbo.search.greedy import Chosen, enumerate_best, greedy
 from gpbo.search.thompson import sample_optima
 from gpbo.space import Space
+from gpbo.strategy.fitted import Posterior
 from gpbo.strategy.regions import Region
-from gpbo.strategy.surrogate import Posterior
 
 _SAMPLES = 128  # fantasies of pending points and of picks within a batch
 _MOST_FANTASISED = 32  # pending points with fantasies; older ones are conditioned on at their mean

@@ -29,12 +29,13 @@ from gpbo.search.candidates import Candidates, wander
 from gpbo.space import Space
 from gpbo.strategy.composition import Composer
 from gpbo.strategy.devices import Place
+from gpbo.strategy.fitted import Fitted
 from gpbo.strategy.regimes import Plan, affordable, most_regions, plan, space_filling_start, still_spread
 from gpbo.strategy.regions import Region, centres, determined, enough, regions_around
 from gpbo.strategy.settings import AskReport, Settings
 from gpbo.strategy.state import State, dump, load
 from gpbo.strategy.subsets import Rows
-from gpbo.strategy.surrogate import Fitted, Surrogate, part_of
+from gpbo.strategy.surrogate import Surrogate, part_of
 
 logger = logging.getLogger(__name__)
 

@@ -30,9 +30,10 @@ from gpbo.search.axes import Axes, principal
 from gpbo.search.axes import enough as enough_to_turn
 from gpbo.search.box import Box
 from gpbo.space import Space
+from gpbo.strategy.fitted import Fitted, Posterior
 from gpbo.strategy.regimes import region_size
 from gpbo.strategy.subsets import Rows
-from gpbo.strategy.surrogate import Fitted, Posterior, factorised, given_noise
+from gpbo.strategy.surrogate import factorised, given_noise
 from gpbo.transforms import OutcomeMap
 
 S = TypeVar("S")

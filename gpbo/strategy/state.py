@@ -10,7 +10,7 @@ import numpy as np
 
 from gpbo.models.fit import Fit
 from gpbo.models.spec import Array
-from gpbo.strategy.surrogate import MOST_CURVATURE, SUMS, Aside, Carry
+from gpbo.strategy.fitted import MOST_CURVATURE, SUMS, Aside, Carry
 from gpbo.transforms import MAPS
 
 State: TypeAlias = dict[str, Any]

@@ -17,7 +17,8 @@ from gpbo.models.leave_one_out import leave_one_out
 from gpbo.numerics import available
 from gpbo.strategy import Settings, Strategy, clipped
 from gpbo.strategy import surrogate as surrogate_module
-from gpbo.strategy.surrogate import CLIPPED, SUMS, factorised
+from gpbo.strategy.fitted import CLIPPED, SUMS
+from gpbo.strategy.surrogate import factorised
 
 pytestmark = pytest.mark.skipif(not available(), reason="numba is not there")
 CPU = torch.device("cpu")

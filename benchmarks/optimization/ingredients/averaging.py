@@ -22,7 +22,7 @@ from gpbo.models.spec import Array
 from gpbo.search.greedy import FIRST
 from gpbo.strategy import policy, surrogate
 from gpbo.strategy.composition import Composer
-from gpbo.strategy.surrogate import Fitted
+from gpbo.strategy.fitted import Fitted
 
 _DRAWS = 8
 

@@ -11,7 +11,7 @@ from benchmarks.optimization.ingredients.patches import Patches, replaced
 from gpbo.models.host_posterior import NotPositiveDefinite
 from gpbo.models.spec import Array
 from gpbo.strategy import policy, surrogate
-from gpbo.strategy.surrogate import Fitted
+from gpbo.strategy.fitted import Fitted
 
 
 def every(times: int) -> Callable[[Patches], None]:

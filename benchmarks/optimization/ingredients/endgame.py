@@ -9,7 +9,7 @@ from benchmarks.optimization.ingredients.patches import Patches, replaced
 from benchmarks.optimization.suites import budget
 from gpbo.models.spec import Array
 from gpbo.strategy import policy
-from gpbo.strategy.surrogate import Fitted
+from gpbo.strategy.fitted import Fitted
 
 _FAR = 10.0  # standard deviations of the outcomes: LogEI over a threshold so far below is the logarithm of the mean
 

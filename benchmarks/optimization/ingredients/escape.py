@@ -11,7 +11,7 @@ from benchmarks.optimization.ingredients.hedge import standardized
 from benchmarks.optimization.ingredients.patches import Patches, replaced
 from gpbo.models.spec import Array
 from gpbo.strategy import policy
-from gpbo.strategy.surrogate import Fitted
+from gpbo.strategy.fitted import Fitted
 
 
 def settled(data: Any, share: float) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.optimization.ingredients.patches import Patches, replaced
 from gpbo.models.spec import Array
 from gpbo.strategy import policy
-from gpbo.strategy.surrogate import Fitted
+from gpbo.strategy.fitted import Fitted
 
 
 def every(times: int, margin: float, *, settled: bool = False) -> Callable[[Patches], None]:

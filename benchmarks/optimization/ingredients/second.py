@@ -15,7 +15,7 @@ from gpbo.models.fit import fit
 from gpbo.models.host_posterior import NotPositiveDefinite
 from gpbo.models.spec import Prior
 from gpbo.strategy import policy, surrogate
-from gpbo.strategy.surrogate import Fitted
+from gpbo.strategy.fitted import Fitted
 from gpbo.transforms import OutcomeMap
 
 _MOST = 200

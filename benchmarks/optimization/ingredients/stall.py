@@ -13,7 +13,7 @@ from benchmarks.optimization.ingredients.patches import Patches, replaced
 from gpbo.models.fit import fit
 from gpbo.models.spec import Array, Prior
 from gpbo.strategy import policy, regimes, surrogate
-from gpbo.strategy.surrogate import Fitted
+from gpbo.strategy.fitted import Fitted
 
 _COARSE = 0.03  # least noise, as a share of the outcomes' variance, of a model that is to see the large features only
 

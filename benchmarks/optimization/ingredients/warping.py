@@ -20,6 +20,7 @@ from gpbo.models.fit import Fit, fit
 from gpbo.models.spec import Array
 from gpbo.space import Space
 from gpbo.strategy import policy, surrogate
+from gpbo.strategy.fitted import carried
 from gpbo.strategy.subsets import thinned
 from gpbo.transforms import OutcomeMap
 
@@ -151,7 +152,7 @@ def _chosen(model: Any, data: Data, warp: Warp) -> Warp:
     problem = model._problem(data, thinned(n, surrogate._SELECT_ON), infer, outcome_map, kernel, carry.outliers)
     found, best = most_probable(problem, warp, carry.chosen)
     if found != warp:
-        best = surrogate._kept(best)
+        best = carried(best)
         fits = carry.fits if carry.outliers else carry.fits | {carry.kind: best}
         model.restore(replace(carry, n=min(carry.n, n - 1), fits=fits, chosen=best))
     return found
