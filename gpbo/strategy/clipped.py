@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from gpbo.models.exact import Problem
 from gpbo.models.fit import Fit, fit
-from gpbo.models.host_posterior import HostPosterior, NotPositiveDefinite
+from gpbo.models.host_posterior import NotPositiveDefinite
 from gpbo.models.leave_one_out import leave_one_out
-from gpbo.models.torch_posterior import TorchPosterior
+from gpbo.strategy.fitted import Posterior
 
 LEVELS = (0.25, 0.5)  # shares of the outcomes that are raised to the level
 FEWEST = 8  # observations, as many as it takes to tell a trend
@@ -31,7 +31,6 @@ MARGIN = 12.0  # nats over the better half; its predictions share hyperparameter
 _EACH = 30  # observations that make a refit one refit of the study's model rarer, from twice as many on
 _RESOLUTION = 1e-10  # spread of the clipped outcomes below which nothing is left of them, in units of the study's
 
-Posterior = HostPosterior | TorchPosterior
 Mask = NDArray[np.bool_]
 
 

@@ -46,8 +46,8 @@ class Carry:
         compared: Observations at the last comparison of all candidates.
         refits: Refits so far.
         kind: The candidate with the most evidence, "map/kernel".
-        fits: The last fit of every candidate, to at most ``_SELECT_ON`` observations.
-        chosen: The fit of ``kind`` to at most ``_FIT_ON`` observations.
+        fits: The last fit of every candidate, to as many observations as candidates are compared on.
+        chosen: The fit of ``kind`` to as many as hyperparameters are fitted to.
         outliers: Rows taken for outliers, each with the standard deviation of its noise on the user's scale.
         aside: By name, models that stand beside that of ``kind``.
     """

@@ -214,10 +214,13 @@ class Strategy:
     ) -> tuple[Array, str, float]:
         """Q points, conditioned on pending and failed points and on ``also``, how, and seconds of fitting amid it."""
         began = time.perf_counter()
-        fitted, plain = self._guided(fitted, hurry)
+        smooth, best = self._incumbents(fitted)
+        plain = best is not None and best == smooth.max()  # neither noisy nor tied at the best
+        guide = None if hurry or not plain else self._guide(fitted)
+        if guide is not None:
+            fitted, (smooth, best) = guide, self._incumbents(guide)
         amid = time.perf_counter() - began
         space, posterior, n = self._space, fitted.posterior, len(data.y)
-        smooth, best = self._incumbents(fitted)
         order = np.argsort(-smooth, kind="stable")
         X = fitted.problem.X
         baseline = X[order[:_INCUMBENTS]] if best is None else X[:0]
@@ -253,17 +256,14 @@ class Strategy:
             self._by_paths(composer, fitted, X[order], batch.paths + missing, batch.candidates, fitted.posterior.device)
         return np.array(composer.chosen.points), composer.described(), amid
 
-    def _guided(self, fitted: Fitted, hurry: bool) -> tuple[Fitted, bool]:
-        """The model that says where to look, and whether outcomes are plain: neither noisy nor tied at the best.
+    def _guide(self, fitted: Fitted) -> Fitted | None:
+        """The model of clipped outcomes that says where to look instead of this one; None where there is none.
 
-        Where they are not, how well single ones are predicted says more of their noise and their steps than of a model.
+        For plain outcomes only: where they are noisy or tied at the best, how well single ones are predicted says more
+        of their noise and their steps than of a model.
         """
-        smooth, best = self._incumbents(fitted)
-        plain = best is not None and best == smooth.max()
-        if hurry or not plain:
-            return fitted, plain
         guide = memory.unless_refused(partial(self._surrogate.guide, fitted), "no model of clipped outcomes")
-        return fitted if guide is None or self._noisy(guide) else guide, plain
+        return None if guide is None or guide is fitted or self._noisy(guide) else guide
 
     def _by_paths(
         self, composer: Composer, fitted: Fitted, ranked: Array, q: int, candidates: int, device: torch.device

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -34,3 +36,15 @@ def snapshot():
         return Data(X, y, noise, pending, failed, asked, taken, asked)
 
     return make
+
+
+@pytest.fixture
+def goes_on_alike():
+    """Whether a strategy suggests the same after its state went through JSON into another."""
+
+    def check(one, other, snapshots):
+        other.restore_state(json.loads(json.dumps(one.carry_state())))
+        for event, data in enumerate(snapshots, 50):
+            np.testing.assert_array_equal(one.suggest(data, 1, event)[0], other.suggest(data, 1, event)[0])
+
+    return check

@@ -337,8 +337,12 @@ INGREDIENTS: dict[str, Ingredient] = {
     "clip_margin_6": Ingredient("clipped outcomes", "where 6 nats better", _clipping(MARGIN=6.0)),
     "clip_margin_24": Ingredient("clipped outcomes", "where 24 nats better", _clipping(MARGIN=24.0)),
     "clip_always": Ingredient("clipped outcomes", "always, at the median", _clipping(MARGIN=-math.inf, LEVELS=(0.5,))),
-    "clip_quarter": Ingredient("clipped outcomes", "at the lower quartile only", _clipping(LEVELS=(0.25,))),
-    "clip_deeper": Ingredient("clipped outcomes", "at the upper quartile as well", _clipping(LEVELS=(0.25, 0.5, 0.75))),
+    "clip_quarter": Ingredient(
+        "clipped outcomes", "at the lower quartile only, judged above it", _clipping(LEVELS=(0.25,))
+    ),
+    "clip_deeper": Ingredient(
+        "clipped outcomes", "at the upper quartile as well, judged above that", _clipping(LEVELS=(0.25, 0.5, 0.75))
+    ),
     "input_warping": Ingredient("input warping", "inputs warped where outcomes gain by it", warping.input_warping),
     "starts_4": Ingredient("search", "4 starts instead of 16", _starts(4)),
     "starts_64": Ingredient("search", "64 starts", _starts(64)),
