@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.optimization import compare, run
-from benchmarks.optimization.ingredients import INGREDIENTS
+from benchmarks.optimization.ingredients import BATCHES, INGREDIENTS
 from benchmarks.optimization.registry import BASELINE
 from benchmarks.optimization.suites import select
 from benchmarks.record import Line
@@ -23,8 +23,9 @@ ENGINES = {  # the last is where new lines go
     FOLDER / "second": "the engine with these, before sums over single parameters",
     FOLDER / "third": "the engine with sums, before these were limited to 100 values and 12 dimensions",
     FOLDER / "fourth": "the engine with clipped outcomes",
+    FOLDER / "fifth": "the engine with sums in batches",
 }
-SEEDS = {"sequential": 3, "bbob": 1, "mixed": 3, "noisy": 3, "tuning": 3, "long": 1}
+SEEDS = {"sequential": 3, "bbob": 1, "mixed": 3, "noisy": 3, "tuning": 3, "long": 1} | dict.fromkeys(BATCHES, 5)
 
 
 def run_all(names: Sequence[str], suites: Sequence[str], jobs: int, seeds: int | None) -> None:

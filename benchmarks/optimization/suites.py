@@ -67,6 +67,11 @@ def _bbob() -> list[Case]:
     ]
 
 
+def _bbob_batches() -> list[Case]:
+    names = {d: _named([f"bbob_f{f}_d{d}" for f in range(1, 25)]) for d in (5, 10)}
+    return [rounds(name, 10, count) for d, count in ((5, 6), (10, 10)) for name in names[d]]
+
+
 def _long() -> list[Case]:
     """COCO's 100 evaluations a dimension, where CMA-ES has found its metric and closes in."""
     everything = {f"bbob_f{f}_d{d}": 100 * d for d in (2, 5) for f in range(1, 25)}
@@ -94,11 +99,13 @@ def _high() -> list[Case]:
 SUITES: dict[str, Callable[[], list[Case]]] = {
     "classic": lambda: list(CASES),
     "sequential": lambda: [single(name) for name in _named(SEQUENTIAL)],
+    "batch5": lambda: [rounds(name, 5, budget(families.recipe(name).dimension) // 5) for name in _named(SEQUENTIAL)],
     "batch10": lambda: [rounds(name, 10, 10) for name in _named(SMALL_BATCH)],
     "batch100": lambda: [rounds(name, 100, 10) for name in _named(LARGE_BATCH)],
     "batch1000": lambda: [rounds(name, 1000, 5) for name in _named(LARGE_BATCH)],
     "high_dimensional": _high,
     "bbob": _bbob,
+    "bbob_batch10": _bbob_batches,
     "long": _long,
     "noisy": _noisy,
     "mixed": _mixed,

@@ -29,8 +29,8 @@ from gpbo.search.candidates import Candidates, wander
 from gpbo.space import Space
 from gpbo.strategy.composition import Composer
 from gpbo.strategy.devices import Place
-from gpbo.strategy.fitted import Fitted
-from gpbo.strategy.regimes import Plan, affordable, most_regions, plan, space_filling_start, still_spread
+from gpbo.strategy.fitted import Fitted, Posterior
+from gpbo.strategy.regimes import Plan, affordable, by_sums, most_regions, plan, space_filling_start, still_spread
 from gpbo.strategy.regions import Region, centres, determined, enough, regions_around
 from gpbo.strategy.settings import AskReport, Settings
 from gpbo.strategy.state import State, dump, load
@@ -246,12 +246,13 @@ class Strategy:
             whole, missing = whole + missing, 0
         if whole:
             summed = None
-            if q == 1 and best is not None and not hurry:
+            if best is not None and not hurry:
                 began, avoid = time.perf_counter(), np.vstack([data.pending, data.failed, also])
                 summed = memory.unless_refused(partial(self._surrogate.summed, fitted, avoid), "no model with sums")
                 amid += time.perf_counter() - began
+            add = partial(composer.in_whole, best=best, baseline=baseline, ranked=X[order], candidates=batch.candidates)
             with one_thread(n < ALL_THREADS_FROM):
-                missing += composer.in_whole(summed or posterior, best, baseline, X[order], whole, batch.candidates)
+                missing += _by_both(add, posterior, summed, whole)
         if batch.paths + missing:
             self._by_paths(composer, fitted, X[order], batch.paths + missing, batch.candidates, fitted.posterior.device)
         return np.array(composer.chosen.points), composer.described(), amid
@@ -400,6 +401,14 @@ class Strategy:
     def recommend(self, data: Data) -> int:
         """Row of the observation with the best posterior mean."""
         return self._use(data, lambda fitted: int(fitted.rows[_trusted(fitted).argmax()]))
+
+
+def _by_both(add: Callable[..., int], posterior: Posterior, summed: Posterior | None, q: int) -> int:
+    """Adds q points, some by the model with sums where there is one; returns how many memory was too short for."""
+    share = 0 if summed is None else by_sums(q)
+    missing = add(posterior, q=q - share) if q > share else 0
+    refused = add(summed, q=share) if share else 0
+    return missing + (add(posterior, q=refused) if refused else 0)
 
 
 def _trusted(fitted: Fitted) -> Array:

@@ -13,8 +13,8 @@
 | 64 and more | a fifth | a fifth | the rest |
 
 All of these search a model of clipped outcomes instead while ``clipped`` finds that it predicts the better ones better.
-For a single point, LogEI of the whole space is that of a model with sums over single parameters as long as ``sums`` has
-a use for one.
+Half of the points by LogEI of the whole space, and a single one, are by that of a model with sums over single
+parameters as long as ``sums`` has a use for one: of two models that may both be right each gets its say.
 
 The second table holds up to 4,000 observations. Beyond, where LogEI of the whole space is too dear, its share goes to
 the regions by half and to the paths by half. Without regions (few, noisy or tied observations) their share is LogEI's.
@@ -118,6 +118,11 @@ def plan(n: int, q: int, asked: int, *, regions: int, hurry: bool = False) -> Pl
 def _chain(n: int) -> int:
     """Most picks by LogEI from a model of n observations."""
     return max(32, min(512, int(_CHAIN / n**2)))
+
+
+def by_sums(whole: int) -> int:
+    """Points of so many by LogEI of the whole space that are by a model with sums: half of them, and a single one."""
+    return max(1, whole // 2)
 
 
 def region_size(n: int) -> int:

@@ -1,4 +1,4 @@
-"""Single points from a model with sums over single parameters: when there is one, and its fit.
+"""Points from a model with sums over single parameters: when there is one, and its fit.
 
 Outcomes are often sums of what single parameters do and of a remainder. Such a sum is learnt from far fewer
 observations than a function of all parameters at once (Duvenaud, Nickisch and Rasmussen 2011; here their orders 1 and
@@ -58,13 +58,13 @@ def refitted(problem: Problem, theta: Array, last: Fit | None, *, cold: bool) ->
 
 
 def usable(problem: Problem, found: Fit, avoid: Array) -> HostPosterior | None:
-    """The posterior; None where it cannot be had, or could not keep the next point away from others.
+    """The posterior; None where it cannot be had, or could not keep the next points away from others.
 
     Args:
         problem: With sums.
         found: Its fit.
         avoid: Points under way and failed, shape (k, d). Where the model is sure of one of their outcomes, its
-            uncertainty does not keep the next point away from there.
+            uncertainty does not keep them away from there.
     """
     if not np.isfinite(found.log_posterior):
         return None

@@ -133,7 +133,7 @@ class Surrogate:
         return best
 
     def summed(self, fitted: Fitted, avoid: Array) -> Posterior | None:
-        """The model for a single point, with sums over single parameters; None where it has no use (``sums``).
+        """A model with sums over single parameters to search as well; None where it has no use (``sums``).
 
         Args:
             fitted: What :meth:`get` returned last, or :meth:`guide` made of it.

@@ -1,4 +1,4 @@
-"""Single points from a model with sums over single parameters: when, from what, and the same after a reload."""
+"""Points from a model with sums over single parameters: when, which, and the same after a reload."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gpbo.numerics import available
 from gpbo.numerics.rows import SUMS
 from gpbo.strategy import Settings, Strategy, sums
 from gpbo.strategy import surrogate as surrogate_module
+from gpbo.strategy.composition import Composer
 
 pytestmark = pytest.mark.skipif(not available(), reason="numba is not there")
 CPU = torch.device("cpu")
@@ -38,6 +39,20 @@ def used(monkeypatch):
     return models
 
 
+@pytest.fixture
+def searched(monkeypatch):
+    """Whether sums were searched on the whole space, and for how many points."""
+    searches = []
+    original = Composer.in_whole
+
+    def in_whole(self, posterior, *, q, **named):
+        searches.append((posterior.kind >= SUMS, q))
+        return original(self, posterior, q=q, **named)
+
+    monkeypatch.setattr(Composer, "in_whole", in_whole)
+    return searches
+
+
 @pytest.mark.parametrize(("n", "expected"), [(19, False), (20, True), (100, True), (101, False)])
 def test_sums_need_values_enough_and_not_too_many(box, snapshot, n, expected):
     surrogate = strategy(box)._surrogate
@@ -60,8 +75,31 @@ def test_its_fit_counts_as_fitting(box, snapshot, monkeypatch):
     assert 0.2 <= report.fit_seconds <= report.seconds - report.acquisition_seconds
 
 
-def test_batches_do_not(box, snapshot, used):
-    strategy(box).suggest(snapshot(box), 2, 0)
+@pytest.mark.parametrize(
+    ("q", "expected"),
+    [(1, [(True, 1)]), (2, [(False, 1), (True, 1)]), (5, [(False, 3), (True, 2)]), (8, [(False, 3), (True, 3)])],
+)
+def test_half_of_a_batch_does(box, snapshot, searched, q, expected):
+    rows, _ = strategy(box).suggest(snapshot(box), q, 0)
+    assert len(np.unique(rows, axis=0)) == q
+    assert searched == expected  # of eight, two are from a region
+
+
+def test_points_refused_to_the_sums_come_from_the_other_model(box, snapshot, searched, monkeypatch):
+    original = Composer.in_whole
+
+    def refused(self, posterior, *, q, **named):
+        return q if posterior.kind >= SUMS else original(self, posterior, q=q, **named)
+
+    monkeypatch.setattr(Composer, "in_whole", refused)
+    rows, report = strategy(box).suggest(snapshot(box), 3, 0)
+    assert searched == [(False, 2), (False, 1)]
+    assert rows.shape == (3, 3)
+    assert report.strategy == "LogEI"
+
+
+def test_hurried_asks_do_without(box, snapshot, used):
+    strategy(box).suggest(snapshot(box), 2, 0, True)
     assert not used
 
 

@@ -8,9 +8,9 @@ of them on the tuning halves of the suites on which they can make a difference, 
 from __future__ import annotations
 
 from benchmarks.optimization.ingredients.patches import Patches
-from benchmarks.optimization.ingredients.table import INGREDIENTS, Ingredient
+from benchmarks.optimization.ingredients.table import BATCHES, INGREDIENTS, Ingredient
 
-__all__ = ["INGREDIENTS", "Ingredient", "use"]
+__all__ = ["BATCHES", "INGREDIENTS", "Ingredient", "use"]
 
 _IN_PLACE = Patches()
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.optimization.ingredients import (
     averaging,
+    batches,
     doubt,
     draws,
     endgame,
@@ -38,6 +39,7 @@ Change = Callable[[Patches], None]
 SINGLE = ("sequential", "bbob")
 EVERYWHERE = (*SINGLE, "mixed", "noisy", "tuning")
 LONG = (*EVERYWHERE, "long")
+BATCHES = ("batch5", "batch10", "bbob_batch10")
 
 
 @dataclass(frozen=True)
@@ -483,4 +485,19 @@ INGREDIENTS: dict[str, Ingredient] = {
     "smoothed_best": Ingredient("noise", "improvement on the best posterior mean", _incumbents(_smoothed), ("noisy",)),
     "recommend_observed": Ingredient("noise", "recommends the best observation", _nothing, ("noisy",)),
     "relaxed": Ingredient("integers and categories", "searched as continuous, then rounded", _relaxed, ("mixed",)),
+    "batch_no_sums": Ingredient("batches", "none from sums over single parameters", batches.sums(0.0), BATCHES),
+    "batch_sums": Ingredient(
+        "batches", "all by improvement on the whole from sums, not half", batches.sums(1.0), BATCHES
+    ),
+    "batch_no_regions": Ingredient("batches", "none from regions", batches.regions(0.0), BATCHES),
+    "batch_regions": Ingredient("batches", "half from regions", batches.regions(0.5), BATCHES),
+    "batch_runner_up": Ingredient(
+        "batches",
+        "a quarter of those on the whole by the second best outcome map or kernel",
+        batches.half_by(batches.runner_up),
+        BATCHES,
+    ),
+    "batch_drawn": Ingredient(
+        "batches", "a quarter by hyperparameters drawn from their posterior", batches.half_by(batches.drawn), BATCHES
+    ),
 }
