@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,23 +89,29 @@ class Spec:
 
     def bounds(self) -> tuple[Array, Array]:
         """Lower and upper bounds of theta, each of shape (size,); equal where an entry is frozen."""
-        lower, upper = np.full(self.size, -np.inf), np.full(self.size, np.inf)
-        for entries, (low, high) in (
-            (slice(1, 2), self.noise_bounds if self.infer_noise else (1.0, 1.0)),
-            (slice(2, 3), self.scale_bounds if self.scaled else (1.0, 1.0)),
-            (slice(3, None), self.lengthscale_bounds),
-            (slice(3 + self.d, 4 + self.d), self.scale_bounds),  # nothing without sums
-        ):
-            # exp(+-46) = 1e+-20: far beyond any sensible hyperparameter, near enough to keep exp() finite
-            lower[entries] = math.log(low) if low > 0.0 else -46.0
-            upper[entries] = math.log(high) if math.isfinite(high) else 46.0
-        return lower, upper
+        lower, upper = _bounds(self)
+        return lower.copy(), upper.copy()
 
     def priors(self) -> Array:
         """Priors of noise, outputscale and lengthscale, and with sums of theirs, as rows [family, a, b]."""
         scale = self.scale if self.scaled else Prior()
         of_sums = (self.scale, self.sum_lengthscale) if self.sums else ()
         return np.array([prior.row() for prior in (self.noise, scale, self.lengthscale, *of_sums)])
+
+
+@lru_cache(256)
+def _bounds(spec: Spec) -> tuple[Array, Array]:
+    lower, upper = np.full(spec.size, -np.inf), np.full(spec.size, np.inf)
+    for entries, (low, high) in (
+        (slice(1, 2), spec.noise_bounds if spec.infer_noise else (1.0, 1.0)),
+        (slice(2, 3), spec.scale_bounds if spec.scaled else (1.0, 1.0)),
+        (slice(3, None), spec.lengthscale_bounds),
+        (slice(3 + spec.d, 4 + spec.d), spec.scale_bounds),  # nothing without sums
+    ):
+        # exp(+-46) = 1e+-20: far beyond any sensible hyperparameter, near enough to keep exp() finite
+        lower[entries] = math.log(low) if low > 0.0 else -46.0
+        upper[entries] = math.log(high) if math.isfinite(high) else 46.0
+    return lower, upper
 
 
 def _log_mode(prior: Prior, d: int) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ T = TypeVar("T")
 
 _PIECE = 2**27  # bytes of one piece, where more is free
 _SHARE = 1 / 8  # of what is free, or of the user's limit, for one piece
+_LATE = 0.1  # seconds for which a reading of the free memory serves to size pieces
+_LATELY = [-math.inf, 0.0]  # when the last one was, and what it said
 _REFUSALS = (
     "can't allocate memory",
     "not enough memory",
@@ -66,7 +69,7 @@ def budget(limit: int | None, device: torch.device) -> Iterator[Budget]:
         limit: The user's limit in bytes, None for none.
         device: Where the large tensors will be.
     """
-    room = free(device) if limit is None else limit
+    room = _lately_free(device) if limit is None else limit
     token = _CURRENT.set(Budget(max(2**20, min(_PIECE, int(room * _SHARE))), limit))
     try:
         yield current()
@@ -206,6 +209,16 @@ def free(device: torch.device) -> int:
         lines = Path("/proc/meminfo").read_text().splitlines()
         room.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
     return max(2**24, min(room))
+
+
+def _lately_free(device: torch.device) -> int:
+    """``free``, on the CPU up to a tenth of a second ago: to ask the system takes as long as a part of a small ask."""
+    if device.type != "cpu":
+        return free(device)
+    now = time.monotonic()
+    if now - _LATELY[0] > _LATE:
+        _LATELY[:] = now, free(device)
+    return int(_LATELY[1])
 
 
 def _cached(folder: Path) -> int:

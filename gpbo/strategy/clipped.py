@@ -21,6 +21,7 @@ from gpbo.models.exact import Problem
 from gpbo.models.fit import Fit, fit
 from gpbo.models.host_posterior import NotPositiveDefinite
 from gpbo.models.leave_one_out import leave_one_out
+from gpbo.models.spec import Array
 from gpbo.strategy.fitted import Posterior
 
 LEVELS = (0.25, 0.5)  # shares of the outcomes that are raised to the level
@@ -29,6 +30,7 @@ MOST = 200  # those up to which every ask fits anew
 _LARGEST = 64  # hyperparameters
 MARGIN = 12.0  # nats over the better half; its predictions share hyperparameters and neighbours, so odds mislead
 _EACH = 30  # observations that make a refit one refit of the study's model rarer, from twice as many on
+_SELDOM = 4  # refits of the study's model for one of a clipped one that does not promise anything
 _RESOLUTION = 1e-10  # spread of the clipped outcomes below which nothing is left of them, in units of the study's
 
 Mask = NDArray[np.bool_]
@@ -39,9 +41,15 @@ def useful(problem: Problem) -> bool:
     return FEWEST <= len(problem.y) <= MOST and problem.spec.size <= _LARGEST
 
 
-def due(n: int, since: int) -> bool:
-    """Whether to refit with n observations, after so many refits of the study's model."""
-    return since >= max(1, n // _EACH - 1)
+def due(n: int, since: int, *, promising: bool) -> bool:
+    """Whether to refit.
+
+    Args:
+        n: Observations.
+        since: Refits of the study's model since the last one.
+        promising: Whether the last one predicts the better outcomes better than the study's model.
+    """
+    return since >= max(1 if promising else _SELDOM, n // _EACH - 1)
 
 
 def clipped(problem: Problem, share: float) -> tuple[Problem, float] | None:
@@ -51,7 +59,7 @@ def clipped(problem: Problem, share: float) -> tuple[Problem, float] | None:
         problem: On the study's scale, without told noise: noise of outliers falls away.
         share: Of the outcomes that lie below the level.
     """
-    level = float(np.quantile(problem.y, share))
+    level = _quantile(problem.y, share)
     raised = np.maximum(problem.y, level)
     unit = float(raised.std(ddof=1))
     if level <= problem.y.min() or not unit > _RESOLUTION:
@@ -61,7 +69,7 @@ def clipped(problem: Problem, share: float) -> tuple[Problem, float] | None:
 
 def better(problem: Problem) -> Mask:
     """The observations above the highest level, shape (n,)."""
-    mask: Mask = problem.y > np.quantile(problem.y, LEVELS[-1])
+    mask: Mask = problem.y > _quantile(problem.y, LEVELS[-1])
     return mask
 
 
@@ -90,3 +98,11 @@ def predicted(posterior: Posterior, rows: Mask) -> float:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         density = -0.5 * float((np.log(variances) + np.square(residuals) / variances).sum())
     return density if np.isfinite(density) else -np.inf
+
+
+def _quantile(values: Array, share: float) -> float:
+    """Linear between the order statistics; NumPy's own takes longer to look at its arguments than to find it."""
+    at = share * (len(values) - 1)
+    low = int(at)
+    ordered = np.sort(values)
+    return float(ordered[low] + (at - low) * (ordered[min(low + 1, len(values) - 1)] - ordered[low]))

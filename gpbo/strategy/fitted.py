@@ -30,10 +30,12 @@ class Aside:
     Attributes:
         fit: The last one.
         refits: Refits of the study's model at the time of it.
+        promising: Whether it was of use then, or nearly, so that it is looked at for every ask.
     """
 
     fit: Fit
     refits: int
+    promising: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _same(one: Fit, other: Fit) -> bool:
 
 
 def _same_aside(one: Aside, other: Aside) -> bool:
-    return one.refits == other.refits and _same(one.fit, other.fit)
+    return (one.refits, one.promising) == (other.refits, other.promising) and _same(one.fit, other.fit)
 
 
 def carried(fit: Fit) -> Fit:

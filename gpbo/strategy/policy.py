@@ -23,7 +23,7 @@ from gpbo.errors import NotReadyError
 from gpbo.models.exact import build_model
 from gpbo.models.leave_one_out import leave_one_out
 from gpbo.models.spec import Array
-from gpbo.numerics import ALL_THREADS_FROM, memory, one_thread
+from gpbo.numerics import ALL_THREADS_FROM, available, memory, one_thread
 from gpbo.numerics.sobol import sobol
 from gpbo.search.candidates import Candidates, wander
 from gpbo.space import Space
@@ -127,7 +127,8 @@ class Strategy:
                 amid = 0.0  # seconds of the search in which a model was fitted
                 try:
                     _reset_peak(device)
-                    fitted = self._surrogate.get(data, device, hurry)
+                    with one_thread(available() and n < ALL_THREADS_FROM):  # one limit set for all fits
+                        fitted = self._surrogate.get(data, device, hurry)
                     searching = time.perf_counter()
                     with one_thread(n < ALL_THREADS_FROM and q < 64):  # sample paths in large numbers gain from more
                         more, name, amid = self._search(data, fitted, rows, q - wanted, rng, hurry)
@@ -250,9 +251,9 @@ class Strategy:
                 began, avoid = time.perf_counter(), np.vstack([data.pending, data.failed, also])
                 summed = memory.unless_refused(partial(self._surrogate.summed, fitted, avoid), "no model with sums")
                 amid += time.perf_counter() - began
-            add = partial(composer.in_whole, best=best, baseline=baseline, ranked=X[order], candidates=batch.candidates)
+            add = partial(composer.in_whole, best=best, baseline=baseline, ranked=X[order])
             with one_thread(n < ALL_THREADS_FROM):
-                missing += _by_both(add, posterior, summed, whole)
+                missing += _by_both(add, posterior, summed, whole, batch.candidates)
         if batch.paths + missing:
             self._by_paths(composer, fitted, X[order], batch.paths + missing, batch.candidates, fitted.posterior.device)
         return np.array(composer.chosen.points), composer.described(), amid
@@ -403,12 +404,13 @@ class Strategy:
         return self._use(data, lambda fitted: int(fitted.rows[_trusted(fitted).argmax()]))
 
 
-def _by_both(add: Callable[..., int], posterior: Posterior, summed: Posterior | None, q: int) -> int:
+def _by_both(add: Callable[..., int], posterior: Posterior, summed: Posterior | None, q: int, candidates: int) -> int:
     """Adds q points, some by the model with sums where there is one; returns how many memory was too short for."""
     share = 0 if summed is None else by_sums(q)
-    missing = add(posterior, q=q - share) if q > share else 0
-    refused = add(summed, q=share) if share else 0
-    return missing + (add(posterior, q=refused) if refused else 0)
+    missing = add(posterior, q=q - share, candidates=candidates) if q > share else 0
+    # half the candidates: each costs a covariance a parameter
+    refused = add(summed, q=share, candidates=candidates // 2) if share else 0
+    return missing + (add(posterior, q=refused, candidates=candidates) if refused else 0)
 
 
 def _trusted(fitted: Fitted) -> Array:

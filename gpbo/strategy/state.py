@@ -15,7 +15,7 @@ from gpbo.transforms import MAPS
 
 State: TypeAlias = dict[str, Any]
 
-_VERSION = 5
+_VERSION = 6
 
 
 def dump(carry: Carry | None) -> State | None:
@@ -26,7 +26,7 @@ def dump(carry: Carry | None) -> State | None:
     counts = {"n": carry.n, "held": carry.held, "compared": carry.compared, "refits": carry.refits}
     outliers = [[row, deviation.hex()] for row, deviation in carry.outliers]
     fitted = {"kind": carry.kind, "fits": fits, "chosen": _dump_fit(carry.chosen), "outliers": outliers}
-    aside = {name: [_dump_fit(each.fit), each.refits] for name, each in carry.aside.items()}
+    aside = {name: [_dump_fit(each.fit), each.refits, each.promising] for name, each in carry.aside.items()}
     return {"version": _VERSION, **counts, **fitted, "aside": aside}
 
 
@@ -42,7 +42,10 @@ def load(state: Mapping[str, Any] | None, kernels: tuple[str, ...], dim: int) ->
     n, held, compared, refits = (int(state[name]) for name in ("n", "held", "compared", "refits"))
     outliers = tuple((int(row), float.fromhex(deviation)) for row, deviation in state["outliers"])
     chosen = _load_fit(state["chosen"], dim + 3)
-    aside = {name: Aside(_load_fit(each, _size(name, dim)), int(at)) for name, (each, at) in state["aside"].items()}
+    aside = {
+        name: Aside(_load_fit(each, _size(name, dim)), int(at), bool(promising))
+        for name, (each, at, promising) in state["aside"].items()
+    }
     return Carry(n, held, compared, refits, state["kind"], fits, chosen, outliers, aside)
 
 

@@ -49,10 +49,10 @@ def refitted(problem: Problem, theta: Array, last: Fit | None, *, cold: bool) ->
         problem: With sums.
         theta: Hyperparameters of the model without.
         last: An earlier fit, to start from.
-        cold: Whether to start anew as well.
+        cold: Whether to start anew as well, which takes five times as long: done while there are few observations.
     """
     tries = [] if last is None else [fit_sums(problem, theta, last)]
-    if cold or not tries or not np.isfinite(tries[0].log_posterior):
+    if (cold and len(problem.y) <= _OFTEN) or not tries or not np.isfinite(tries[0].log_posterior):
         tries.append(fit_sums(problem, theta))
     return max(tries, key=lambda one: one.log_posterior)
 

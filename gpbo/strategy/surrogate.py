@@ -111,25 +111,27 @@ class Surrogate:
         if not available() or not clipped.useful(problem) or np.isfinite(fitted.known_noise).any():
             return fitted
         rows = clipped.better(problem)
-        plain, best, most = clipped.predicted(posterior, rows), fitted, clipped.MARGIN
+        carry, best, most = fitted.carry, fitted, clipped.MARGIN
+        plain: float | None = None  # worked out where there is something to compare with
         for share in clipped.LEVELS:
-            made = clipped.clipped(problem, share)
+            name = f"{CLIPPED} {share}"
+            known = self._known(carry, name)
+            due = known is None or clipped.due(len(problem.y), carry.refits - known.refits, promising=known.promising)
+            made = clipped.clipped(problem, share) if known is None or due or known.promising else None
             if made is None:
                 continue
             other, unit = made
-            name = f"{CLIPPED} {share}"
-            refit = partial(clipped.refitted, other, fitted.carry.chosen)
-            found = self._beside(fitted.carry, name, clipped.due, len(problem.y), refit)
-            if not np.isfinite(found.log_posterior):
-                continue
-            try:
-                factor = factorised(other, found.theta, posterior.device)
-            except NotPositiveDefinite:
-                continue
-            gain = clipped.predicted(factor, rows) - float(rows.sum()) * float(np.log(unit)) - plain
-            if gain > most:
+            if known is None or due:
+                known = self._renewed(carry, name, partial(clipped.refitted, other, carry.chosen))
+            if plain is None:
+                plain = clipped.predicted(posterior, rows)
+            factor, density = _judged(other, known.fit, unit, rows, posterior.device)
+            gain = density - plain
+            if due:
+                self._keep(carry, name, replace(known, promising=gain > 0.5 * clipped.MARGIN))
+            if factor is not None and gain > most:
                 most = gain
-                best = replace(fitted, problem=other, theta=found.theta, posterior=factor, name=name)
+                best = replace(fitted, problem=other, theta=known.fit.theta, posterior=factor, name=name)
         return best
 
     def summed(self, fitted: Fitted, avoid: Array) -> Posterior | None:
@@ -142,32 +144,40 @@ class Surrogate:
         problem = sums.summed(fitted.problem)
         if problem is None or not available():
             return None
-        refit = partial(sums.refitted, problem, fitted.theta)
-        found = self._beside(fitted.carry, f"{SUMS} {fitted.name}".strip(), sums.due, len(problem.y), refit)
-        return sums.usable(problem, found, avoid)
+        carry, name = fitted.carry, f"{SUMS} {fitted.name}".strip()
+        known = self._known(carry, name)
+        if known is None or sums.due(len(problem.y), carry.refits - known.refits):
+            known = self._keep(carry, name, self._renewed(carry, name, partial(sums.refitted, problem, fitted.theta)))
+        return sums.usable(problem, known.fit, avoid)
 
-    def _beside(
-        self, carry: Carry, name: str, due: Callable[[int, int], bool], n: int, refit: Callable[..., Fit]
-    ) -> Fit:
-        """The fit of a model beside the study's: the last one, or one that starts from it where that is due.
+    def _known(self, carry: Carry, name: str) -> Aside | None:
+        """The last fit of a model beside the study's.
 
         Args:
             carry: Of the study's model.
             name: Of the model beside.
-            due: Whether to refit with so many observations after so many refits of the study's model.
-            n: Observations.
-            refit: Takes the last fit, if any, and whether to start anew as well.
         """
         last = self.carry
-        known = None if last is None or last.kind != carry.kind else last.aside.get(name)
-        if known is None or due(n, carry.refits - known.refits):
-            since = 0 if known is None else known.refits
-            cold = carry.refits // _COLD_EVERY > since // _COLD_EVERY
-            known = Aside(refit(None if known is None else known.fit, cold=cold), carry.refits)
+        return None if last is None or last.kind != carry.kind else last.aside.get(name)
+
+    def _renewed(self, carry: Carry, name: str, refit: Callable[..., Fit]) -> Aside:
+        """The next fit of a model beside the study's.
+
+        Args:
+            carry, name: As above.
+            refit: Takes the last fit, if any, and whether to start anew as well.
+        """
+        known = self._known(carry, name)
+        since = 0 if known is None else known.refits
+        cold = carry.refits // _COLD_EVERY > since // _COLD_EVERY
+        return Aside(refit(None if known is None else known.fit, cold=cold), carry.refits)
+
+    def _keep(self, carry: Carry, name: str, made: Aside) -> Aside:
+        """Carries a model beside the study's on, once that has been used."""
         if self._aside is None or self._aside[0] is not carry:
             self._aside = carry, {}
-        self._aside[1][name] = known
-        return known.fit
+        self._aside[1][name] = made
+        return made
 
     def _problem(
         self, data: Data, rows: Rows, infer: bool, outcome_map: OutcomeMap, kernel: str, known_outliers: Outliers = ()
@@ -378,6 +388,19 @@ class Surrogate:
             self._current = None
             return None
         return Fitted(problem, rows, theta, outcome_map, posterior, carry, False, _said(carry.outliers))
+
+
+def _judged(
+    problem: Problem, found: Fit, unit: float, rows: clipped.Mask, device: torch.device
+) -> tuple[Posterior | None, float]:
+    """The posterior of clipped outcomes under a fit, and how well it predicts the better ones (``clipped``)."""
+    if not np.isfinite(found.log_posterior):
+        return None, -np.inf
+    try:
+        posterior = factorised(problem, found.theta, device)
+    except NotPositiveDefinite:
+        return None, -np.inf
+    return posterior, clipped.predicted(posterior, rows) - float(rows.sum()) * float(np.log(unit))
 
 
 def _said(accidents: Outliers) -> str:

@@ -233,6 +233,16 @@ def test_with_more_values_refits_become_rare(box, seen, monkeypatch):
     assert sorted(set(fits)) == [88, 89, 91, 93, 95]
 
 
+def test_refits_are_rare_where_they_promise_nothing(box, seen, monkeypatch):
+    one, fits, original = strategy(box), [], clipped.refitted
+    monkeypatch.setattr(clipped, "refitted", lambda *a, **named: fits.append(len(a[0].y)) or original(*a, **named))
+    monkeypatch.setattr(surrogate_module, "_judged", lambda *_, **named: (None, -np.inf))
+    for n in range(20, 29):
+        one._surrogate.guide(one._surrogate.get(seen(cliff, n), CPU))
+        one._surrogate.commit()
+    assert sorted(set(fits)) == [20, 24, 28]
+
+
 @pytest.mark.parametrize("factor", [2.0**-40, 2.0**40])
 def test_the_unit_of_outcomes_changes_nothing(box, seen, factor):
     data = seen(cliff)
