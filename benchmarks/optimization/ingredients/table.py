@@ -489,8 +489,8 @@ INGREDIENTS: dict[str, Ingredient] = {
     "batch_sums": Ingredient(
         "batches", "all by improvement on the whole from sums, not half", batches.sums(1.0), BATCHES
     ),
-    "batch_no_regions": Ingredient("batches", "none from regions", batches.regions(0.0), BATCHES),
-    "batch_regions": Ingredient("batches", "half from regions", batches.regions(0.5), BATCHES),
+    "batch_no_regions": Ingredient("batches", "none from regions", batches.regions(0.0), BATCHES[1:]),
+    "batch_regions": Ingredient("batches", "half from regions", batches.regions(0.5), BATCHES[1:]),
     "batch_runner_up": Ingredient(
         "batches",
         "a quarter of those on the whole by the second best outcome map or kernel",
