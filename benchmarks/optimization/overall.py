@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.optimization import score
+from benchmarks.optimization.member import Case
 from benchmarks.optimization.registry import BASELINE
 from benchmarks.optimization.score import Cell
 
-SUITES = ("sequential", "batch10", "bbob", "noisy", "mixed", "tuning")
+SUITES = ("sequential", "batch5", "batch10", "bbob", "bbob_batch10", "noisy", "mixed", "tuning")
 UNLIKELY = 0.05  # one-sided probability of a difference by chance
 
 
@@ -20,13 +21,13 @@ class Against:
     """The baseline against Sobol on one problem.
 
     Attributes:
-        problem: Its name.
+        case: The problem, with its budget and batches.
         runs: Of the baseline.
         decades: By how much its median is worse, in log10 of the regret.
         chance: Probability that its runs rank as badly as that, or worse, if both were equally good (Mann and Whitney).
     """
 
-    problem: str
+    case: Case
     runs: int
     decades: float
     chance: float
@@ -45,7 +46,7 @@ def against(cells: Sequence[Cell]) -> list[Against]:
         if {BASELINE, score.REFERENCE} <= cell.lines.keys():
             mine, theirs = (np.array(list(cell.log_regret(name).values())) for name in (BASELINE, score.REFERENCE))
             chance = float(mannwhitneyu(mine, theirs, alternative="greater").pvalue)
-            found.append(Against(cell.case.problem, len(mine), float(np.median(mine) - np.median(theirs)), chance))
+            found.append(Against(cell.case, len(mine), float(np.median(mine) - np.median(theirs)), chance))
     return found
 
 
@@ -63,7 +64,7 @@ def table(suites: Mapping[str, Sequence[Cell]], names: Sequence[str], again: Seq
         again: Cells with further runs of the baseline and Sobol on some of the problems.
     """
     known = {name: suites[name] for name in SUITES if name in suites}
-    cells = [cell for each in known.values() for cell in each]
+    cells = list({cell.case: cell for each in known.values() for cell in each}.values())  # some are in two suites
     rows = [row for name in names if name != BASELINE and (row := _row(cells, name))]
     if not rows:
         return
@@ -86,12 +87,12 @@ def table(suites: Mapping[str, Sequence[Cell]], names: Sequence[str], again: Seq
     yield ""
     yield "| suite | problems | worse | bold | which |"
     yield "|---|---|---|---|---|"
-    more = {each.problem: each for each in against(again)}
+    more = {each.case: each for each in against(again)}
     for name, each in known.items():
         compared = against(each)
         worse = behind(compared)
         unlikely = sum(one.chance < UNLIKELY for one in worse)
-        which = ", ".join(f"{one.problem} {one}{_more(more.get(one.problem))}" for one in worse)
+        which = ", ".join(f"{one.case.problem} {one}{_more(more.get(one.case))}" for one in worse)
         yield f"| {name} | {len(compared)} | {len(worse)} | {unlikely} | {which} |"
 
 
