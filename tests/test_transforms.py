@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import lognorm
 
-from gpbo.transforms import MAPS, OutcomeMap
+from gpbo.transforms import MAPS, OutcomeMap, _median
 
 
 @pytest.fixture
@@ -86,3 +86,9 @@ def test_mostly_equal_outcomes_have_no_nonlinear_map():
 def test_beyond_the_end_of_the_logarithm_nothing_is_finite():
     one = OutcomeMap.of(np.array([0.0, -1.0, -2.0]), "log")
     assert not np.isfinite(one.forward(np.array([1.5]))).any()
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8, 101])
+def test_the_median_is_numpys(n):
+    values = np.random.default_rng(n).normal(size=n)
+    assert _median(values) == np.median(values)

@@ -212,7 +212,7 @@ def free(device: torch.device) -> int:
 
 
 def _lately_free(device: torch.device) -> int:
-    """``free``, on the CPU up to a tenth of a second ago: to ask the system takes as long as a part of a small ask."""
+    """``free``, on the CPU as of a tenth of a second ago at most: asking the system costs a good part of an ask."""
     if device.type != "cpu":
         return free(device)
     now = time.monotonic()

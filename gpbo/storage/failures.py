@@ -57,6 +57,8 @@ def translated(location: Location) -> Iterator[None]:
         if isinstance(error, DBAPIError) and error.orig is not None:
             found = error.orig
         raise _explained(location, found) from None
+    except UnicodeDecodeError:  # SQLite's message quotes the damaged place
+        raise CorruptStudyError(f"{location.name}: is damaged: a text in it is none. {RESTORE}.") from None
     except OSError as error:
         cure = _SYSTEM.get(error.errno or 0, f"the operating system says: {error.strerror}")
         raise StorageError(f"{location.name}: {cure}.") from None

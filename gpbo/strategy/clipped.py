@@ -29,6 +29,7 @@ FEWEST = 8  # observations, as many as it takes to tell a trend
 MOST = 200  # those up to which every ask fits anew
 _LARGEST = 64  # hyperparameters
 MARGIN = 12.0  # nats over the better half; its predictions share hyperparameters and neighbours, so odds mislead
+PROMISING = 0.5 * MARGIN  # nats from which a model is looked at again for every ask
 _EACH = 30  # observations that make a refit one refit of the study's model rarer, from twice as many on
 _SELDOM = 4  # refits of the study's model for one of a clipped one that does not promise anything
 _RESOLUTION = 1e-10  # spread of the clipped outcomes below which nothing is left of them, in units of the study's
@@ -47,7 +48,7 @@ def due(n: int, since: int, *, promising: bool) -> bool:
     Args:
         n: Observations.
         since: Refits of the study's model since the last one.
-        promising: Whether the last one predicts the better outcomes better than the study's model.
+        promising: Whether the last one was of use, or nearly.
     """
     return since >= max(1 if promising else _SELDOM, n // _EACH - 1)
 

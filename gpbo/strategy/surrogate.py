@@ -128,7 +128,7 @@ class Surrogate:
             factor, density = _judged(other, known.fit, unit, rows, posterior.device)
             gain = density - plain
             if due:
-                self._keep(carry, name, replace(known, promising=gain > 0.5 * clipped.MARGIN))
+                self._keep(carry, name, replace(known, promising=gain > clipped.PROMISING))
             if factor is not None and gain > most:
                 most = gain
                 best = replace(fitted, problem=other, theta=known.fit.theta, posterior=factor, name=name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,20 @@ def test_halving_a_size():
 
 def test_free_memory_is_positive_and_below_what_the_machine_has():
     assert 2**24 <= memory.free(CPU) <= memory._physical()
+
+
+def test_free_memory_is_read_now_and_then(monkeypatch):
+    readings = []
+    monkeypatch.setattr(memory, "_LATELY", [-math.inf, 0.0])
+    monkeypatch.setattr(memory, "free", lambda device: readings.append(device) or 2**30)
+    monkeypatch.setattr(memory.time, "monotonic", lambda: 5.0 + 0.2 * (len(readings) > 1))
+    for _ in range(3):
+        with memory.budget(None, CPU) as plan:
+            assert plan.piece == 2**27
+    assert readings == [CPU]
+    memory._LATELY[0] -= 1.0
+    with memory.budget(None, CPU):
+        assert len(readings) == 2
 
 
 @pytest.mark.skipif(not available(), reason="numba is not there")

@@ -79,6 +79,16 @@ def test_a_header_and_nothing_after_it(copy):
     refused(copy, gpbo.StorageError, "damaged|no SQLite")
 
 
+def test_a_schema_that_is_no_text(copy):
+    """SQLite's message quotes the name, which Python cannot decode then."""
+    content = copy.read_bytes()
+    before = b"tablegpbo_eventsgpbo_events"
+    assert content.count(before) == 1
+    content = content.replace(before, before.replace(b"gpbo_", b"gpbo\xe4", 1))
+    copy.write_bytes(content.replace(b"CREATE TABLE gpbo_events", b"CREATE TABEL gpbo_events"))
+    refused(copy, gpbo.CorruptStudyError, "damaged")
+
+
 def test_any_changed_byte_is_found_or_harmless(sound, tmp_path):
     """A change is noticed when the study is opened, or fell on a byte without a meaning: the study is as before."""
     path, history = sound

@@ -207,6 +207,13 @@ def test_the_level_is_the_share_and_the_unit_the_new_spread(box, seen):
     np.testing.assert_allclose(unit, raised.std(ddof=1))
 
 
+@pytest.mark.parametrize("share", clipped.LEVELS)
+@pytest.mark.parametrize("n", [2, 8, 9, 30])
+def test_the_level_is_numpys_quantile(n, share):
+    values = np.random.default_rng(n).normal(size=n)
+    np.testing.assert_allclose(clipped._quantile(values, share), np.quantile(values, share), rtol=1e-14)
+
+
 def test_density_of_a_singular_model_is_no_reason(box, seen, monkeypatch):
     fitted, _ = guide(box, seen(cliff))
     posterior = factorised(fitted.problem, fitted.theta, CPU)
